@@ -1,0 +1,1 @@
+"""Kitaru: durable execution for Python agents."""

@@ -1,0 +1,138 @@
+"""The journal's contract. Every implementation passes ``kitaru.testing.conformance.JournalConformance``.
+
+A journal is used from many threads of one process and, where it is persistent, by many processes at once.
+Anything that returns has been committed at the journal's durability; anything that raises
+:class:`~kitaru.errors.KitaruJournalError` may or may not have been, and is safe to send again unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal, Protocol
+
+from kitaru.journal.records import Claimed, Created, Entry, ExecutionQuery, ExecutionRecord, Lease, Owner, Payload
+
+Durability = Literal["full", "process"]
+
+
+class Journal(Protocol):
+    """Executions and their entries.
+
+    ``durability="full"``: what was committed survives power loss (one fsync per commit group).
+    ``"process"``: it survives ``kill -9``, not power loss.
+    """
+
+    @property
+    def url(self) -> str:
+        """The address that opens this journal again, without secrets."""
+
+    @property
+    def durability(self) -> Durability: ...
+
+    def create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
+        """Store a new execution, in one commit (full durability when it has an idempotency key).
+
+        With ``owner`` it is stored as ``running`` and owned (fence 1), else as ``pending``. When
+        ``(flow_name, idempotency_key)`` is taken nothing is written and the earlier record is returned with
+        ``existed=True`` and no lease. Sending the same record again after an ambiguous failure is a no-op that
+        returns ``existed=False`` and the lease of the first time.
+        """
+
+    def create_child(
+        self, lease: Lease, entry: Entry, record: ExecutionRecord, owner: Owner | None, lease_seconds: float
+    ) -> Created:
+        """Like :meth:`create`, in one transaction with ``entry`` (kind CHILD) in the parent's journal.
+
+        Raises KitaruLeaseError, and writes neither, when the parent's lease is not the newest.
+        """
+
+    def claim(
+        self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Callable[[Owner], bool | None]
+    ) -> Claimed:
+        """Take an execution over: new fence, new owner, status ``running``; one transaction, exactly one winner.
+
+        ``accept`` holds the public statuses that may be claimed. A started execution counts as ``interrupted``
+        when it has no owner, its lease has expired, or ``alive(owner)`` is False (None: cannot tell). A claim of
+        an execution with a lost owner raises ``owners_lost`` by one and clears ``cancel_requested``.
+
+        Raises:
+            KitaruNotFoundError: no such execution.
+            KitaruLeaseError: somebody who is alive runs it.
+            KitaruStateError: its status is not in ``accept``; the text names id and status.
+        """
+
+    def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
+        """Extend leases (sets their ``expires_at``) and return those that were lost to another owner."""
+
+    def append(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        """Commit ``entries`` in this order, all or none, giving each its ``seq`` if it has none yet.
+
+        Calls that arrive while a commit is in progress are committed together as one group; within a group one
+        refused call does not fail the others. Calling again with the same entries (same ``seq`` and content)
+        after a KitaruJournalError is a no-op where they were committed.
+
+        Raises KitaruLeaseError, writing nothing, when ``lease`` is not the newest.
+        """
+
+    def finish(
+        self,
+        lease: Lease,
+        status: str,
+        *,
+        ended_at: int,
+        result: Payload | None = None,
+        failure: dict[str, Any] | None = None,
+        status_reason: str | None = None,
+        entries: Sequence[Entry] = (),
+    ) -> None:
+        """Commit ``entries`` and the end of the execution (completed, failed or cancelled) and drop the lease.
+
+        Raises KitaruLeaseError, writing nothing, when ``lease`` is not the newest.
+        """
+
+    def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
+        """Commit ``entries``, status ``waiting`` and ``wake_at``, and drop the lease."""
+
+    def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
+        """Give the execution up without ending it: it reads ``interrupted`` from now on. A lost lease is ignored."""
+
+    def request_cancel(self, exec_id: str, alive: Callable[[Owner], bool | None]) -> ExecutionRecord:
+        """Ask for the end of an execution and return its record as it is afterwards.
+
+        Without a live owner it is ``cancelled`` at once (and its fence raised, so a zombie stays out); with one
+        ``cancel_requested`` is set and the owner ends it. Children are asked too. A finished execution:
+        KitaruStateError with id and status. No such execution: KitaruNotFoundError.
+        """
+
+    def poll_cancelled(self, leases: Sequence[Lease]) -> list[str]:
+        """The ids among ``leases`` whose cancellation was requested."""
+
+    def get(self, exec_id: str) -> ExecutionRecord:
+        """The stored record. Raises KitaruNotFoundError."""
+
+    def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
+        """The execution under this key, or None."""
+
+    def list(self, query: ExecutionQuery, alive: Callable[[Owner], bool | None]) -> list[ExecutionRecord]:
+        """Newest first by creation. Filters, ``interrupted`` included, are evaluated inside the store."""
+
+    def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
+        """An execution's entries in commit order, in one query; only ``seq > after`` and keys starting with ``prefix``."""
+
+    def recoverable(self, now: int, alive: Callable[[Owner], bool | None]) -> list[ExecutionRecord]:
+        """Started executions without a live owner, and suspended ones whose timer is due, oldest first.
+
+        Children whose parent would continue them (the parent is itself unfinished) are left out.
+        """
+
+    def find_cached(self, cache_key: bytes) -> Payload | None:
+        """The output of the newest COMPLETED entry with this ``cache_key``, in any execution."""
+
+    def version(self) -> int:
+        """A number that changes when another connection or process has committed; cheap enough to poll."""
+
+    def info(self) -> dict[str, Any]:
+        """For ``kitaru doctor``: at least url, kind, durability, schema_version, sound (bool) and notes (list of str)."""
+
+    def close(self) -> None:
+        """Release everything. Idempotent; open leases stay as they are."""
