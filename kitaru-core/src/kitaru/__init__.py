@@ -1,1 +1,93 @@
-"""Kitaru: durable execution for Python agents."""
+"""Kitaru: durable execution for Python agents.
+
+Two decorators make a workflow survive crashes: ``@flow`` around the orchestration, ``@checkpoint`` around each unit of
+work. The result of every checkpoint is journaled before the flow sees it, so a resumed execution continues where it
+stopped. Importing this package has no side effect and loads nothing heavy: every name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# name -> module that defines it. A dict, not machinery: the public surface is this table.
+_EXPORTS = {
+    "flow": "kitaru.flows",
+    "checkpoint": "kitaru.checkpoints",
+    "unmapped": "kitaru.checkpoints",
+    "FlowHandle": "kitaru.handles",
+    "CheckpointFuture": "kitaru.runtime.futures",
+    "current": "kitaru.values",
+    "now": "kitaru.values",
+    "random": "kitaru.values",
+    "uuid4": "kitaru.values",
+    "sleep": "kitaru.waits",
+    "configure": "kitaru.config",
+    "KitaruClient": "kitaru.client",
+    "ExecutionStatus": "kitaru.statuses",
+    "FailureOrigin": "kitaru.errors",
+    "KitaruArtifactNotFoundError": "kitaru.errors",
+    "KitaruBackendError": "kitaru.errors",
+    "KitaruContextError": "kitaru.errors",
+    "KitaruDivergenceError": "kitaru.errors",
+    "KitaruError": "kitaru.errors",
+    "KitaruExecutionError": "kitaru.errors",
+    "KitaruFeatureNotAvailableError": "kitaru.errors",
+    "KitaruLogRetrievalError": "kitaru.errors",
+    "KitaruRuntimeError": "kitaru.errors",
+    "KitaruStateError": "kitaru.errors",
+    "KitaruTimeoutError": "kitaru.errors",
+    "KitaruUsageError": "kitaru.errors",
+    "KitaruUserCodeError": "kitaru.errors",
+    "KitaruWaitExpiredError": "kitaru.errors",
+    "KitaruWaitValidationError": "kitaru.errors",
+    "KitaruWaitingError": "kitaru.errors",
+}
+
+__all__ = sorted(_EXPORTS)  # noqa: PLE0605  spelled out below for type checkers
+
+if TYPE_CHECKING:
+    from kitaru.checkpoints import checkpoint as checkpoint
+    from kitaru.checkpoints import unmapped as unmapped
+    from kitaru.client import KitaruClient as KitaruClient
+    from kitaru.config import configure as configure
+    from kitaru.errors import FailureOrigin as FailureOrigin
+    from kitaru.errors import KitaruArtifactNotFoundError as KitaruArtifactNotFoundError
+    from kitaru.errors import KitaruBackendError as KitaruBackendError
+    from kitaru.errors import KitaruContextError as KitaruContextError
+    from kitaru.errors import KitaruDivergenceError as KitaruDivergenceError
+    from kitaru.errors import KitaruError as KitaruError
+    from kitaru.errors import KitaruExecutionError as KitaruExecutionError
+    from kitaru.errors import KitaruFeatureNotAvailableError as KitaruFeatureNotAvailableError
+    from kitaru.errors import KitaruLogRetrievalError as KitaruLogRetrievalError
+    from kitaru.errors import KitaruRuntimeError as KitaruRuntimeError
+    from kitaru.errors import KitaruStateError as KitaruStateError
+    from kitaru.errors import KitaruTimeoutError as KitaruTimeoutError
+    from kitaru.errors import KitaruUsageError as KitaruUsageError
+    from kitaru.errors import KitaruUserCodeError as KitaruUserCodeError
+    from kitaru.errors import KitaruWaitExpiredError as KitaruWaitExpiredError
+    from kitaru.errors import KitaruWaitingError as KitaruWaitingError
+    from kitaru.errors import KitaruWaitValidationError as KitaruWaitValidationError
+    from kitaru.flows import flow as flow
+    from kitaru.handles import FlowHandle as FlowHandle
+    from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
+    from kitaru.statuses import ExecutionStatus as ExecutionStatus
+    from kitaru.values import current as current
+    from kitaru.values import now as now
+    from kitaru.values import random as random
+    from kitaru.values import uuid4 as uuid4
+    from kitaru.waits import sleep as sleep
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'kitaru' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,176 @@
+"""Child flows: ``.run()`` inside a flow is a call of the parent, and what is read from its handle is journaled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kitaru.errors import FailureOrigin, KitaruError, KitaruExecutionError, KitaruLeaseError, KitaruStateError
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord
+from kitaru.runtime import calls, failures, identity, inputs, matching, outcome
+from kitaru.runtime.context import Frame
+from kitaru.runtime.control import ExecutionSuspended
+from kitaru.runtime.run import Run
+from kitaru.runtime.specs import FlowSpec
+
+
+class Child:
+    """A child execution as its parent's code holds it."""
+
+    __slots__ = ("exec_id", "frame", "key", "reads", "run")
+
+    def __init__(self, frame: Frame, key: str, exec_id: str, run: Run | None) -> None:
+        self.frame = frame
+        self.key = key
+        self.exec_id = exec_id
+        self.run = run
+        self.reads = 0
+
+
+def start_child(
+    frame: Frame, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], stack_name: str | None
+) -> Child:
+    """Start ``spec`` as a child of the running flow, or find the child that an earlier owner started here.
+
+    The call and the child's execution are committed in one fenced transaction.
+    """
+    run = frame.run
+    kernel = run.kernel
+    run.check(frame)
+    name = f">{spec.name}"
+    if frame.counters is None:
+        frame.counters = {}
+    number = frame.counters[name] = frame.counters.get(name, 0) + 1
+    child_frame = Frame(run, frame, f"{frame.prefix}>{identity.escape(spec.name)}#{number}", spec.name, spec.is_async)
+    child_frame.inputs = inputs.encode_inputs(spec.parameters, args, kwargs, run.codec)
+    recorded = matching.match(child_frame) if run.history is not None else None
+    if recorded is not None and recorded.first.detail is not None:
+        exec_id = recorded.first.detail["exec_id"]
+        return Child(frame, child_frame.key, exec_id, _continue(run, exec_id, spec, reopened=recorded.outcome is None))
+    record = kernel.new_record(spec, args, kwargs)
+    record.stack_name = stack_name
+    record.parent_exec_id, record.parent_call_key = run.exec_id, child_frame.key
+    record.spec = dict(run.record.spec)
+    now = run.clock.now()
+    entry = Entry(
+        EntryKind.CHILD,
+        child_frame.key,
+        spec.name,
+        1,
+        now,
+        now,
+        child_frame.inputs.digest,
+        child_frame.inputs.data,
+        None,
+        {"exec_id": record.exec_id},
+    )
+    if run.buffered or run.inflight:
+        run.flush()
+    try:
+        created = run.journal.create_child(run.lease, entry, record, kernel.owner, kernel.lease_seconds)
+    except KitaruLeaseError as error:
+        raise run.lose(error) from error
+    assert created.lease is not None
+    child_run = Run(kernel, created.record, created.lease, spec, None)
+    kernel.prepare(child_run, args, kwargs)
+    return Child(frame, child_frame.key, record.exec_id, kernel.start(record.exec_id))
+
+
+def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
+    kernel = run.kernel
+    known = kernel.runs.get(exec_id)
+    if known is not None:
+        return known
+    status = outcome.public_status(kernel, kernel.journal.get(exec_id))
+    try:
+        if status == "failed" and reopened:
+            return kernel.retry(exec_id, spec)
+        if not status.finished:
+            return kernel.resume(exec_id, spec)
+    except KitaruStateError:  # somebody else drives it: its journal will say how it ends
+        return None
+    return None
+
+
+def result(child: Child, timeout: float | None) -> Any:
+    """The child's result, journaled in the parent. Blocks the calling body.
+
+    Raises what :func:`outcome.value_of` raises; a failure is journaled too, so the parent meets it again on resume.
+    """
+    run = child.frame.run
+    run.check(child.frame)
+    child.reads += 1
+    key = f"{child.key}/!result#{child.reads}"
+    recorded = run.history.values.pop(key, None) if run.history is not None else None
+    if recorded is not None:
+        return _recorded(child, recorded)
+    if child.run is not None:
+        if not child.run.done.is_set() and not run.wait_event(child.run.done, timeout):
+            child.reads -= 1
+    record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
+    return _journal_end(child, key, record)
+
+
+async def result_async(child: Child) -> Any:
+    """The async twin of :func:`result`."""
+    import asyncio
+
+    run = child.frame.run
+    run.check(child.frame)
+    child.reads += 1
+    key = f"{child.key}/!result#{child.reads}"
+    recorded = run.history.values.pop(key, None) if run.history is not None else None
+    if recorded is not None:
+        return _recorded(child, recorded)
+    async with run.gate_released():
+        record = await ended_async(run.kernel, child.exec_id, child.run)
+    return await asyncio.to_thread(_journal_end, child, key, record) if record is not None else _journal_end(child, key, None)
+
+
+async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRecord | None:
+    """Await the end of an execution without blocking the event loop; answers like ``outcome.wait_end``."""
+    import asyncio
+
+    if run is None:
+        return await asyncio.to_thread(outcome.wait_end, kernel, exec_id, None, None)
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def ended() -> None:
+        loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+
+    run.on_done(ended)
+    await future
+    return outcome.wait_end(kernel, exec_id, run, None)
+
+
+def _journal_end(child: Child, key: str, record: ExecutionRecord | None) -> Any:
+    run = child.frame.run
+    if record is None and child.run is not None and child.run.status == "waiting":
+        record = run.journal.get(child.exec_id)
+    if record is not None and record.status == "waiting":
+        run.stop(ExecutionSuspended(f"child execution {child.exec_id} of flow `{record.flow_name}`", record.wake_at))
+        run.check()
+    now = run.clock.now()
+    entry = Entry(EntryKind.VALUE, key, "result", 1, now, now)
+    try:
+        value = outcome.value_of(run.kernel, child.exec_id, child.run, record)
+    except KitaruExecutionError as error:
+        origin = error.failure_origin
+        entry.detail = {"failure": failures.failure_from(error, origin=origin or FailureOrigin.UNKNOWN, codec=run.codec)}
+        run.commit(entry)
+        calls.remember_call(error, child.key)
+        raise
+    entry.output = run.kernel.encode(value)
+    run.commit(entry)
+    return value
+
+
+def _recorded(child: Child, recorded: Entry) -> Any:
+    run = child.frame.run
+    if recorded.output is not None:
+        return run.kernel.decode(recorded.output)
+    error = failures.exception_from((recorded.detail or {}).get("failure", {}), run.codec)
+    calls.remember_call(error, child.key)
+    if isinstance(error, KitaruError):
+        raise error
+    raise KitaruStateError(str(error)) from error

@@ -1,0 +1,42 @@
+"""Control flow of the kernel: how an execution stops without having ended.
+
+These derive from ``BaseException`` on purpose: a user's ``except Exception`` around a primitive must not swallow a
+suspension or a cancellation. They are also only the *messenger*: the fact that an execution stops is kernel state
+(``Run.stopping``), so a body that catches one anyway, or whose ``gather(return_exceptions=True)`` turns it into a
+value, meets it again at its next Kitaru call, and whatever it returns afterwards is discarded.
+"""
+
+from __future__ import annotations
+
+
+class ExecutionStopped(BaseException):
+    """Root of everything that unwinds a flow body early. Never recorded as a call's outcome."""
+
+
+class ExecutionCancelled(ExecutionStopped):
+    """Somebody cancelled the execution."""
+
+
+class ExecutionSuspended(ExecutionStopped):
+    """All branches wait for something outside; the owner lets go. ``waits`` says for what, for people."""
+
+    def __init__(self, waits: str, wake_at: int | None) -> None:
+        super().__init__(waits)
+        self.waits = waits
+        self.wake_at = wake_at
+
+
+class ExecutionInterrupted(ExecutionStopped):
+    """This process stops driving the execution (Ctrl-C, journal trouble); somebody may resume it."""
+
+
+class ExecutionLost(ExecutionStopped):
+    """The lease went to another owner: this process may write nothing more."""
+
+
+class ExecutionDiverged(ExecutionStopped):
+    """The code made a call that contradicts the journal and the policy is ``error``."""
+
+
+class AttemptFenced(ExecutionStopped):
+    """The attempt timed out and another one may run: its late Kitaru calls are refused, its result dropped."""

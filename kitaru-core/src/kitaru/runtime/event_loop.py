@@ -1,0 +1,337 @@
+"""The event loop of one execution: branches with keys of their own, grouped commits, recorded order on resume."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kitaru.errors import (
+    KitaruJournalError,
+    KitaruLeaseError,
+    KitaruSerializationError,
+    KitaruUsageError,
+)
+from kitaru.journal.records import Entry
+from kitaru.runtime import apart, calls, futures
+from kitaru.runtime.context import Frame, current_frame
+from kitaru.runtime.futures import CheckpointFuture
+
+if TYPE_CHECKING:
+    from kitaru.runtime.run import Run
+
+# Recorded outcomes wait this many loop turns for an earlier one that has not been asked for yet: enough for a chain
+# of awaits to reach its next call, while a call that the code no longer makes costs only that many turns.
+_QUIET_TURNS = 32
+_CANCEL_GRACE_SECONDS = 1.0
+
+
+class FlowLoop:
+    """Wraps the asyncio loop that runs an execution's async code: the flow's own, or a ``def`` flow's helper thread."""
+
+    def __init__(self, run: Run, loop: asyncio.AbstractEventLoop) -> None:
+        self.run = run
+        self.loop = loop
+        self.thread_id = threading.get_ident()
+        self.gate = Gate(run.max_concurrency)
+        self.turns = Turns(loop, run.history.order if run.history is not None else [])
+        self._group: list[tuple[Entry, asyncio.Future[None]]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        loop.set_task_factory(self._make_task)
+
+    @classmethod
+    def in_thread(cls, run: Run) -> FlowLoop:
+        """A loop on a daemon thread, for a ``def`` flow that uses async checkpoints."""
+        loop = asyncio.new_event_loop()
+        made = cls(run, loop)
+        thread = threading.Thread(target=loop.run_forever, name=f"kitaru-loop-{run.flow_name}", daemon=True)
+        thread.start()
+        assert thread.ident is not None
+        made.thread_id = thread.ident
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(loop.stop)
+
+        run.on_done(stop)
+        return made
+
+    def run_main(self, body: Coroutine[Any, Any, Any]) -> Any:
+        """Run an ``async def`` flow body, then the calls it left behind, on the calling thread."""
+
+        async def main() -> Any:
+            value = await body
+            if self.run.submitted is not None:
+                await self.run.submitted.join_async()
+            return value
+
+        # Not through the factory: the flow's own task is no branch.
+        task = asyncio.Task(main(), loop=self.loop)
+        self._tasks.add(task)
+        try:
+            return self.loop.run_until_complete(task)
+        finally:
+            self._tasks.discard(task)
+            self._wind_down()
+
+    def submit(
+        self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], after: Sequence[CheckpointFuture[Any]]
+    ) -> concurrent.futures.Future[Any]:
+        """Start an async call concurrently, from any thread."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        submissions = self.run.submissions()
+
+        async def drive() -> None:
+            try:
+                for earlier in after:
+                    await earlier.ended()
+                args_now, kwargs_now = await futures.resolve_all(args, kwargs)
+                await self.gate.acquire()
+                frame.gated = True
+                submissions.count_queued(-1)
+                try:
+                    submissions.require_start()
+                    future.set_result(await calls.perform_async(frame, args_now, kwargs_now))
+                finally:
+                    self.gate.release()
+            except BaseException as error:  # the caller meets it at result(), like any future's
+                future.set_exception(error)
+
+        context = contextvars.copy_context()
+
+        def start() -> None:
+            task = asyncio.Task(drive(), loop=self.loop, context=context)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        if threading.get_ident() == self.thread_id:
+            start()
+        else:
+            self.loop.call_soon_threadsafe(start)
+        return future
+
+    def cancel_all(self) -> None:
+        """Cancel every task of the execution. Thread-safe; a loop that is already closed has nothing to cancel."""
+
+        def cancel() -> None:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+
+        try:
+            self.loop.call_soon_threadsafe(cancel)
+        except RuntimeError:
+            return
+
+    async def run_body(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run one attempt's body; KitaruTimeoutError when the checkpoint's deadline passes."""
+        spec = frame.spec
+        assert spec is not None
+        if spec.isolated:
+            context = contextvars.copy_context()
+            return await self.loop.run_in_executor(
+                None, lambda: context.run(apart.run_apart, frame, args, kwargs)
+            )
+        if spec.retry.timeout is None:
+            return await spec.function(*args, **kwargs)
+        body: Awaitable[Any] = spec.function(*args, **kwargs)
+        # A task of its own, so that a body which swallows its cancellation cannot hold the deadline up.
+        task = asyncio.Task(_awaited(body), loop=self.loop, context=contextvars.copy_context())
+        try:
+            await asyncio.wait([task], timeout=spec.retry.timeout)
+        finally:
+            if not task.done():
+                frame.fenced = self.run.stopping is None
+                task.cancel()
+        if not task.done():
+            raise apart.timed_out(frame)
+        return task.result()
+
+    async def completed(self, frame: Frame, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The async twin of ``calls.completed``: completions of one loop turn share a commit."""
+        run = self.run
+        run.inflight.pop(frame.key, None)
+        try:
+            entry = calls.completed_entry(frame, value, args, kwargs)
+        except (KitaruSerializationError, KitaruUsageError) as error:
+            raise calls.reject(frame, error) from error.__cause__
+        await self.commit(entry)
+        run.kernel.emit_call(run, entry)
+        return value
+
+    async def commit(self, entry: Entry) -> None:
+        """Commit ``entry`` before returning, together with others that complete in the same turn of the loop."""
+        while self.turns.pending:  # what is recorded reaches the flow before anything new
+            await asyncio.sleep(0)
+        if not self.run.inflight and not self._group:
+            self.run.commit(entry)
+            return
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._group.append((entry, future))
+        if len(self._group) == 1:
+            self.loop.call_soon(self._commit_group)
+        await future
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between two attempts."""
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+        self.run.check()
+
+    async def cancelled_again(self, outcome: Entry) -> None:
+        """Stand in for a call that the flow's code cancelled: stay pending until it does so again.
+
+        The same code (a timeout, a lost race) cancels it; code that no longer does gets the recorded end after the
+        recorded time.
+        """
+        await asyncio.sleep((outcome.ended_at - outcome.started_at) / 1e6 + _CANCEL_GRACE_SECONDS)
+        raise asyncio.CancelledError(f"`{outcome.name}` was cancelled by the flow before")
+
+    def _commit_group(self) -> None:
+        group, self._group = self._group, []
+        run = self.run
+        entries = [entry for entry, _ in group]
+        error: BaseException | None = None
+        try:
+            run.journal.append(run.lease, [*run.take_buffered(0), *entries])
+        except KitaruLeaseError as lost:
+            error = run.lose(lost)
+        except KitaruJournalError:
+            error = self._commit_singly(entries)
+        for _, future in group:
+            if not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+    def _commit_singly(self, entries: list[Entry]) -> BaseException | None:
+        from kitaru.runtime.control import ExecutionStopped
+
+        try:
+            for entry in entries:
+                self.run.commit(entry)
+        except ExecutionStopped as stopped:
+            return stopped
+        return None
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        frame = current_frame.get()
+        if frame is not None and frame.run is self.run:
+            context = options.get("context") or contextvars.copy_context()
+            options["context"] = context
+            # A context that somebody is running in already keeps its frame: its calls count with their creator's.
+            if options["context"] is not None:
+                try:
+                    context.run(current_frame.set, frame.fork())
+                except RuntimeError:
+                    pass
+        return asyncio.Task(coro, loop=loop, **options)
+
+    def _wind_down(self) -> None:
+        loop = self.loop
+        leftovers = asyncio.all_tasks(loop)
+        for task in leftovers:
+            task.cancel()
+        if leftovers:
+            loop.run_until_complete(asyncio.gather(*leftovers, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+class Gate:
+    """Bounds how many submitted async bodies run at once. Used on the loop's thread only."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def acquire(self) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+        self._free += 1
+
+
+class Turns:
+    """Delivers recorded outcomes in the order they were committed, so that races end as they did."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, order: list[int]) -> None:
+        self._loop = loop
+        self._order = order  # descending: the next one is last
+        self._passed: set[int] = set()
+        self.pending: dict[int, asyncio.Future[None]] = {}
+        self._quiet = 0
+        self._watching = False
+
+    async def take(self, seq: int) -> None:
+        """Wait for the turn of the outcome committed as ``seq``."""
+        if self._next() in (seq, None):
+            self._advance(seq)
+            return
+        future: asyncio.Future[None] = self._loop.create_future()
+        self.pending[seq] = future
+        self._quiet = _QUIET_TURNS
+        if not self._watching:
+            self._watching = True
+            self._loop.call_soon(self._watch)
+        try:
+            await future
+        finally:
+            self.pending.pop(seq, None)
+
+    def passed(self, seq: int) -> None:
+        """Note an outcome that was delivered without waiting (by sync code)."""
+        self._passed.add(seq)
+
+    def _next(self) -> int | None:
+        while self._order and self._order[-1] in self._passed:
+            self._passed.discard(self._order.pop())
+        return self._order[-1] if self._order else None
+
+    def _advance(self, seq: int) -> None:
+        self._passed.add(seq)
+        following = self._next()
+        future = self.pending.pop(following, None) if following is not None else None
+        if future is not None and not future.done():
+            assert following is not None
+            self._passed.add(following)
+            future.set_result(None)
+            self._quiet = _QUIET_TURNS
+
+    def _watch(self) -> None:
+        if not self.pending:
+            self._watching = False
+            return
+        following = self._next()
+        self._quiet -= 1
+        if following in self.pending or self._quiet <= 0:
+            first = min(self.pending)
+            future = self.pending.pop(first)
+            self._passed.add(first)
+            if not future.done():
+                future.set_result(None)
+            self._quiet = _QUIET_TURNS
+        self._loop.call_soon(self._watch)
+
+
+async def _awaited(body: Awaitable[Any]) -> Any:
+    return await body

@@ -1,0 +1,188 @@
+"""What an execution's journal already holds, and which recorded entry answers a call made now.
+
+Matching, in this order (design 6 and 13.1): the record under the call's own key when its inputs agree; another
+unconsumed record of the same name and parent with equal inputs (so reordered calls find themselves); otherwise, in
+the flow body, a divergence, and inside a checkpoint's body (which may be nondeterministic) a new call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
+from kitaru.runtime import identity
+
+_CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What is known of one call: its outcome if it has one, the inputs it was called with, its failed attempts."""
+
+    key: str
+    name: str
+    first: Entry
+    outcome: Entry | None = None
+    last_attempt: int = 0
+    failed_attempts: int = 0
+
+    @property
+    def inputs_digest(self) -> bytes | None:
+        return (self.outcome or self.first).inputs_digest
+
+    @property
+    def inputs(self) -> bytes | None:
+        return (self.outcome or self.first).inputs or self.first.inputs
+
+
+@dataclass(slots=True)
+class Match:
+    """Answer of :meth:`History.match`: the record to continue from, or a contradiction (``differs``)."""
+
+    key: str
+    recorded: Recorded | None
+    differs: bool = False
+
+
+@dataclass(slots=True)
+class History:
+    """The unconsumed records of one execution. Used under the run's history lock."""
+
+    calls: dict[str, Recorded] = field(default_factory=dict)
+    values: dict[str, Entry] = field(default_factory=dict)
+    labels: dict[str, set[str]] = field(default_factory=dict)
+    order: list[int] = field(default_factory=list)
+    _used: set[str] = field(default_factory=set)
+    _by_inputs: dict[tuple[str, str, bytes], list[str]] | None = None
+
+    @property
+    def empty(self) -> bool:
+        return not self.calls and not self.values
+
+    def match(self, key: str, name: str, digest: bytes | None, *, strict: bool) -> Match:
+        """Find the record for a call and consume it. ``strict``: a flow body's call, whose inputs must agree.
+
+        The returned key is the one the call must use from now on: that of the adopted record, or a fresh one.
+        """
+        recorded = self.calls.get(key)
+        if recorded is not None and recorded.name == name:
+            known = recorded.inputs_digest
+            if known == digest or known is None or digest is None:
+                return self._consume(recorded)
+        if (recorded is not None or key in self._used) and digest is not None:
+            other = self._find_equal(identity.parent_key(key), name, digest)
+            if other is not None:
+                return self._consume(other)
+        if recorded is not None and strict:
+            return Match(key, recorded, differs=True)
+        return Match(self._fresh(key), None)
+
+    def consume(self, key: str) -> None:
+        """Mark the record under ``key`` as taken."""
+        self._used.add(key)
+        self.calls.pop(key, None)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Make entries of an earlier attempt available again (a parent that is tried anew)."""
+        for recorded in _calls(entries).values():
+            self.calls[recorded.key] = recorded
+            self._used.discard(recorded.key)
+        self._by_inputs = None
+
+    def _consume(self, recorded: Recorded) -> Match:
+        self.consume(recorded.key)
+        return Match(recorded.key, recorded)
+
+    def _find_equal(self, parent: str, name: str, digest: bytes) -> Recorded | None:
+        if self._by_inputs is None:
+            self._by_inputs = {}
+            for key, recorded in self.calls.items():
+                if recorded.inputs_digest is not None:
+                    place = (identity.parent_key(key), recorded.name, recorded.inputs_digest)
+                    self._by_inputs.setdefault(place, []).append(key)
+        for key in self._by_inputs.get((parent, name, digest), ()):
+            if key in self.calls:
+                return self.calls[key]
+        return None
+
+    def _fresh(self, key: str) -> str:
+        """``key``, or the next occurrence of it that no record has: two calls never share a key."""
+        if key not in self._used and key not in self.calls:
+            return key
+        stem, _, occurrence = key.rpartition("#")
+        number = int(occurrence) + 1 if stem else 1
+        while (fresh := f"{stem}#{number}" if stem else f"{key}#{number}") in self._used or fresh in self.calls:
+            number += 1
+        self._used.add(fresh)
+        return fresh
+
+
+def load(entries: Iterable[Entry]) -> History:
+    """Fold an execution's entries (commit order) into the records that a new owner continues from.
+
+    Records inside a call that has an outcome are left out: that call answers from its own record.
+    """
+    history = History()
+    listed = list(entries)
+    calls = _calls(listed)
+    ended = {key for key, recorded in calls.items() if recorded.outcome is not None}
+    for key, recorded in calls.items():
+        if not _inside(key, ended):
+            history.calls[key] = recorded
+            if recorded.outcome is not None and recorded.outcome.kind != EntryKind.CHILD:
+                history.order.append(recorded.outcome.seq)
+    history.order.sort(reverse=True)
+    for entry in listed:
+        if entry.kind in (EntryKind.VALUE, EntryKind.TIMER):
+            history.values[entry.key] = entry
+        elif entry.kind == EntryKind.REOPENED:  # what was read out of a reopened child is read again
+            for key in [key for key in history.values if key.startswith(entry.key + "/")]:
+                del history.values[key]
+        label = entry.detail.get("label") if entry.detail else None
+        if label:
+            history.labels.setdefault(identity.parent_key(entry.key), set()).add(label)
+    return history
+
+
+def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
+    calls: dict[str, Recorded] = {}
+    for entry in entries:
+        kind = entry.kind
+        if kind == EntryKind.REOPENED:
+            reopened = calls.get(entry.key)
+            if reopened is not None:
+                reopened.outcome, reopened.failed_attempts = None, 0
+            continue
+        if kind not in _CALL_KINDS:
+            continue
+        recorded = calls.get(entry.key)
+        if recorded is None:
+            recorded = calls[entry.key] = Recorded(entry.key, entry.name, entry)
+        recorded.last_attempt = max(recorded.last_attempt, entry.attempt)
+        if kind == EntryKind.ATTEMPT_FAILED:
+            recorded.failed_attempts += 1
+        elif kind == EntryKind.STARTED:
+            if recorded.inputs_digest != entry.inputs_digest:  # rerun under another set of inputs
+                recorded.first, recorded.outcome = entry, None
+        else:
+            recorded.outcome = entry
+    return calls
+
+
+def with_ancestors(keys: Iterable[str]) -> list[str]:
+    """``keys`` and the keys of the calls around them, outermost last, each once."""
+    found: dict[str, None] = {}
+    for key in keys:
+        while key:
+            found[key] = None
+            key = identity.parent_key(key)
+    return list(found)
+
+
+def _inside(key: str, ended: set[str]) -> bool:
+    while "/" in key:
+        key = key.rpartition("/")[0]
+        if key in ended:
+            return True
+    return False

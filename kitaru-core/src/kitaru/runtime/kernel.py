@@ -1,0 +1,328 @@
+"""The kernel: creates, claims and drives executions in this process, with collaborators that are handed in.
+
+It does no I/O of its own and knows no configuration, no plugin and no command line: the same kernel runs in a
+terminal, a subprocess, a pod or a job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
+from kitaru.journal.codec import Codec
+from kitaru.journal.protocol import Journal
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Owner, Payload
+from kitaru.runtime import driver, entrypoint, history, inputs, lease
+from kitaru.runtime.capture import Capture
+from kitaru.runtime.clock import Clock
+from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
+from kitaru.runtime.run import Run
+from kitaru.runtime.specs import FlowSpec
+from kitaru.runtime.suspension import HOLD_SECONDS
+from kitaru.runtime.ticker import Ticker
+
+RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
+
+
+class BlobStore(Protocol):
+    """Where large values go. ``put`` is atomic and, under full durability, returns only when the bytes are synced."""
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
+class EventSink(Protocol):
+    """Told of committed events, off the hot path: returns at once and never raises."""
+
+    def execution_started(self, exec_id: str) -> None: ...
+
+    def execution_finished(self, exec_id: str) -> None: ...
+
+    def checkpoint_finished(self, exec_id: str, entry: Entry) -> None: ...
+
+    def drain(self, seconds: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Launch:
+    """Answer of :meth:`Kernel.create`. ``existed``: the idempotency key was taken and ``record`` is the earlier one."""
+
+    record: ExecutionRecord
+    run: Run | None
+    existed: bool = False
+
+
+class Kernel:
+    """Drives executions of one journal in this process. Thread-safe; one per journal and process."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        codec: Codec,
+        blobs: Callable[[], BlobStore],
+        *,
+        clock: Clock | None = None,
+        owner: Owner | None = None,
+        lease_seconds: float = 30.0,
+        hold_seconds: float = HOLD_SECONDS,
+        max_concurrency: int = 16,
+        inline_bytes_max: int = 16 * 1024,
+        capture: Capture | None = None,
+        events: EventSink | None = None,
+    ) -> None:
+        self.journal = journal
+        self.codec = codec
+        self.clock = clock or Clock()
+        self.lease_seconds = lease_seconds
+        self.hold_seconds = hold_seconds
+        self.max_concurrency = max_concurrency
+        self.inline_bytes_max = inline_bytes_max
+        self.capture = capture
+        self.events = events
+        self.runs: dict[str, Run] = {}
+        self._blobs = blobs
+        self._owner = owner
+        self._pid = os.getpid()
+        self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+        self._ticker = Ticker(self)
+
+    # -- values -------------------------------------------------------------------------------------------------
+
+    def encode(self, value: Any) -> Payload:
+        """Encode a value; a large one is in the artifact store before this returns.
+
+        Raises KitaruSerializationError when it cannot be stored.
+        """
+        encoded = self.codec.encode(value)
+        data = encoded.data
+        digest = hashlib.sha256(data).digest()
+        size = len(data)
+        if size <= self.inline_bytes_max:
+            return Payload(encoded.codec, digest, size, data, None)
+        ref = f"sha256/{digest.hex()}"
+        self._blobs().put(ref, data)
+        return Payload(encoded.codec, digest, size, None, ref)
+
+    def decode(self, payload: Payload) -> Any:
+        """The value of a payload, its digest checked. Raises KitaruCorruptionError when the bytes changed."""
+        return self.codec.decode(payload.codec, self.read(payload))
+
+    def read(self, payload: Payload) -> bytes:
+        """The encoded bytes of a payload, its digest checked."""
+        data = payload.data if payload.data is not None else self._blobs().get(payload.ref or "")
+        if hashlib.sha256(data).digest() != payload.digest:
+            where = f"artifact {payload.ref}" if payload.ref else "the journal row"
+            raise KitaruCorruptionError(
+                f"{where} does not hold the bytes that were written (digest mismatch, {payload.size} bytes expected). "
+                "Nothing was changed. Run `kitaru doctor`."
+            )
+        return data
+
+    # -- owners -------------------------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> Owner:
+        return self._owner or lease.this_owner()
+
+    def alive(self, owner: Owner) -> bool | None:
+        """Whether another owner's process lives; None when that cannot be told from here."""
+        return lease.alive(owner, self.owner)
+
+    # -- starting -----------------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        spec: FlowSpec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        owned: bool = True,
+        stack_name: str | None = None,
+        idempotency_key: str | None = None,
+        execution_spec: dict[str, Any] | None = None,
+    ) -> Launch:
+        """Commit a new execution. ``owned``: with this process as owner, so that :meth:`start` needs no claim.
+
+        Raises:
+            KitaruStateError: the idempotency key names an execution with other inputs.
+            KitaruSerializationError: an input cannot be stored; the text names it.
+        """
+        record = self.new_record(spec, args, kwargs)
+        record.stack_name = stack_name
+        record.idempotency_key = idempotency_key
+        record.spec = execution_spec or {}
+        created = self.journal.create(record, self.owner if owned else None, self.lease_seconds)
+        if created.existed:
+            self._require_same_inputs(created.record, record)
+            return Launch(created.record, self.runs.get(created.record.exec_id), existed=True)
+        if created.lease is None:
+            return Launch(created.record, None)
+        run = Run(self, created.record, created.lease, spec, None)
+        with self._lock:
+            self._prepared[run.exec_id] = (run, args, kwargs)
+        return Launch(created.record, run)
+
+    def new_record(self, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExecutionRecord:
+        """The record of an execution that is about to be created."""
+        entrypoint.refuse_while_loading(spec.name)
+        encoded = inputs.encode_inputs(spec.parameters, args, kwargs, self.codec, inline_limit=None)
+        now = self.clock.now()
+        return ExecutionRecord(
+            exec_id=str(uuid.uuid4()),
+            flow_name=spec.name,
+            created_at=now,
+            started_at=now,
+            entrypoint=entrypoint.describe(spec.function),
+            inputs_digest=encoded.digest,
+            inputs=encoded.data,
+            seed=os.urandom(16),
+        )
+
+    def prepare(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Register a run that this process already owns, for :meth:`start`."""
+        with self._lock:
+            self._prepared[run.exec_id] = (run, args, kwargs)
+
+    def start(self, exec_id: str) -> Run:
+        """Drive an execution on a thread of its own: one that was created here, or any that may be resumed."""
+        with self._lock:
+            prepared = self._prepared.pop(exec_id, None)
+        if prepared is None:
+            return self.resume(exec_id)
+        run, args, kwargs = prepared
+        return self._drive(run, args, kwargs)
+
+    def resume(self, exec_id: str, spec: FlowSpec | None = None, accept: Sequence[str] = RESUMABLE) -> Run:
+        """Claim an execution and continue it from its journal, on a thread of its own.
+
+        Raises:
+            KitaruNotFoundError: no such execution.
+            KitaruLeaseError: somebody who is alive runs it.
+            KitaruStateError: its status forbids it; the text names id and status.
+            KitaruRuntimeError: its flow cannot be loaded here; the execution stays as it was.
+        """
+        record = self.journal.get(exec_id)
+        if exec_id in self.runs:
+            raise KitaruLeaseError(f"execution {exec_id} is already running in this process.")
+        if spec is None:
+            spec = self._load_spec(record)
+        args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
+        try:
+            entries = self.journal.entries(exec_id)
+            past = history.load(entries)
+            run = Run(self, claimed.record, claimed.lease, spec, past if entries else None)
+        except BaseException:
+            self.journal.release(claimed.lease)
+            raise
+        return self._drive(run, args, kwargs)
+
+    def retry(self, exec_id: str, spec: FlowSpec | None = None) -> Run:
+        """Reopen the calls that a failed execution failed with, and their ancestors, and continue it.
+
+        Failures that the flow caught stay recorded. Raises like :meth:`resume`.
+        """
+        record = self.journal.get(exec_id)
+        spec = spec or self._load_spec(record)
+        args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed",), self.alive)
+        try:
+            reopened = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors((record.failure or {}).get("calls", ()))]
+            if reopened:
+                self.journal.append(claimed.lease, reopened)
+            past = history.load(self.journal.entries(exec_id))
+            run = Run(self, claimed.record, claimed.lease, spec, past)
+        except BaseException:
+            self.journal.release(claimed.lease)
+            raise
+        return self._drive(run, args, kwargs)
+
+    def continue_existing(self, launch: Launch, spec: FlowSpec) -> Run | None:
+        """After :meth:`create` found an execution under its idempotency key: continue it if its owner is gone."""
+        if launch.run is not None:
+            return launch.run
+        record = launch.record
+        if record.status not in ("running", "pending"):
+            return None
+        try:
+            return self.resume(record.exec_id, spec, accept=("interrupted", "pending"))
+        except KitaruStateError:  # alive elsewhere, or ended meanwhile: its handle follows it through the journal
+            return None
+
+    # -- stopping -----------------------------------------------------------------------------------------------
+
+    def cancel(self, exec_id: str) -> ExecutionRecord:
+        """Cancel an execution and its children; what runs in this process stops at once or at its next checkpoint."""
+        record = self.journal.request_cancel(exec_id, self.alive)
+        runs = list(self.runs.values())
+        asked = set(self.journal.poll_cancelled([run.lease for run in runs])) if runs else set()
+        for run in runs:
+            if run.exec_id in asked or run.exec_id == exec_id:
+                run.stop(ExecutionCancelled(f"execution {run.exec_id} was cancelled"))
+        return record
+
+    def interrupt_all(self) -> list[str]:
+        """Let go of every execution of this process before its next checkpoint (Ctrl-C); gives their ids."""
+        ids = []
+        for run in list(self.runs.values()):
+            ids.append(run.exec_id)
+            run.stop(ExecutionInterrupted("interrupted by the user"))
+        return ids
+
+    # -- for the run --------------------------------------------------------------------------------------------
+
+    def emit_call(self, run: Run, entry: Entry) -> None:
+        """Tell observers of a committed call or attempt."""
+        if self.events is not None:
+            self.events.checkpoint_finished(run.exec_id, entry)
+
+    def forget(self, run: Run) -> None:
+        """The run has ended: stop tending it."""
+        self.runs.pop(run.exec_id, None)
+
+    def _drive(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
+        self._require_process()
+        self.runs[run.exec_id] = run
+        self._ticker.start()
+        if self.capture is not None:
+            self.capture.enter()
+        if self.events is not None:
+            self.events.execution_started(run.exec_id)
+        # Not a daemon: a normal end of the interpreter waits for its flows.
+        threading.Thread(target=driver.drive, args=(run, args, kwargs), name=f"kitaru-flow-{run.flow_name}").start()
+        return run
+
+    def _require_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise KitaruRuntimeError(
+                "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in the "
+                "parent, or start processes with multiprocessing's `spawn` or `forkserver`."
+            )
+
+    def _load_spec(self, record: ExecutionRecord) -> FlowSpec:
+        found = entrypoint.load(record.entrypoint)
+        spec = getattr(found, "spec", None)
+        if not isinstance(spec, FlowSpec):
+            raise KitaruRuntimeError(
+                f"`{record.entrypoint['module']}:{record.entrypoint['qualname']}` is not a flow any more (it is a "
+                f"{type(found).__name__}). Put the @flow back to continue execution {record.exec_id}."
+            )
+        return spec
+
+    def _require_same_inputs(self, earlier: ExecutionRecord, now: ExecutionRecord) -> None:
+        if earlier.inputs_digest is None or now.inputs_digest is None or earlier.inputs_digest == now.inputs_digest:
+            return
+        names = ", ".join(f"`{one.argument}`" for one in inputs.compare(earlier.inputs, now.inputs))
+        raise KitaruStateError(
+            f"idempotency_key {now.idempotency_key!r} of flow `{now.flow_name}` belongs to execution {earlier.exec_id}, "
+            f"which was started with another {names or 'input'}. Use a new key for new inputs, or "
+            f"`kitaru executions get {earlier.exec_id}` to see the earlier one."
+        )

@@ -1,0 +1,80 @@
+"""Who owns executions in this process, and whether another owner is still alive."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import sys
+from pathlib import Path
+
+from kitaru.journal.records import Owner
+
+
+def this_owner() -> Owner:
+    """The identity of the calling process. Recomputed after a fork, since it carries the pid."""
+    return _owner_of(os.getpid())
+
+
+@functools.lru_cache(maxsize=2)
+def _owner_of(pid: int) -> Owner:
+    return Owner(
+        host=socket.gethostname(), boot=_boot_id(), pid_ns=_pid_namespace(), pid=pid, pid_start=_start_time(pid) or 0
+    )
+
+
+def alive(owner: Owner, here: Owner | None = None) -> bool | None:
+    """Whether ``owner``'s process lives; None when that cannot be told from here.
+
+    A pid says something only under the same boot and pid namespace (every container has a pid 1), and only together
+    with the process's start time (pids are reused).
+    """
+    here = here or this_owner()
+    if (owner.host, owner.boot, owner.pid_ns) != (here.host, here.boot, here.pid_ns) or not owner.boot:
+        return None
+    started = _start_time(owner.pid)
+    return started is not None and started == owner.pid_start
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return _mac_boot_time()
+
+
+def _mac_boot_time() -> str:
+    if sys.platform != "darwin":
+        return ""
+    import subprocess
+
+    answer = subprocess.run(["/usr/sbin/sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip()
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "host"
+
+
+def _start_time(pid: int) -> int | None:
+    """When process ``pid`` started, in the system's own unit; None when there is no such (living) process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The command name, in parentheses, may hold anything: fields are counted from the last parenthesis.
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return _mac_start_time(pid) if sys.platform == "darwin" else None
+    # proc(5): field 3 is the state (Z and X: dead, waiting to be reaped), field 22 the start time in clock ticks.
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _mac_start_time(pid: int) -> int | None:
+    import hashlib
+    import subprocess
+
+    answer = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False)
+    text = answer.stdout.strip()
+    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") if text else None

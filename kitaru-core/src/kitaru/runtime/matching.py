@@ -1,0 +1,69 @@
+"""Calls against the journal: what a recorded history answers, and what the divergence policy does about the rest."""
+
+from __future__ import annotations
+
+from kitaru.journal.records import EntryKind
+from kitaru.runtime.context import Frame
+from kitaru.runtime.control import ExecutionDiverged
+from kitaru.runtime.history import History, Recorded
+from kitaru.runtime.inputs import compare
+
+
+def match(frame: Frame) -> Recorded | None:
+    """Find and consume the record of the call in ``frame``, which takes over the record's key; None: a new call.
+
+    Raises ExecutionDiverged (and stops the execution) when a flow body's call contradicts its record under the
+    policy ``error``.
+    """
+    run = frame.run
+    history = run.history
+    assert history is not None and frame.parent is not None and frame.inputs is not None
+    in_flow_body = not frame.parent.root.key
+    with run.lock:
+        found = history.match(frame.key, frame.name, frame.inputs.digest, strict=in_flow_body)
+        recorded = found.recorded
+        if found.differs and run.spec.on_divergence != "error":
+            history.consume(found.key)
+            recorded = recorded if run.spec.on_divergence == "reuse" else None
+        elif history.empty and not history.labels:
+            run.history = None
+    if found.differs and run.spec.on_divergence == "error":
+        assert recorded is not None
+        diverged = _divergence(frame, recorded)
+        run.stop(diverged)
+        raise diverged
+    if found.key != frame.key:
+        frame.key = found.key
+        frame.base = frame.prefix = found.key + "/"
+    if recorded is not None and not in_flow_body and recorded.outcome is not None:
+        if recorded.outcome.kind != EntryKind.COMPLETED:  # inside a body that runs again, failures run again
+            recorded.outcome, recorded.failed_attempts = None, 0
+    return recorded
+
+
+def reopen_inner(frame: Frame) -> None:
+    """Before the next attempt of a call: make the inner calls of its earlier attempts available for reuse."""
+    run = frame.run
+    entries = run.journal.entries(run.exec_id, prefix=frame.base)
+    with run.lock:
+        if run.history is None:
+            run.history = History()
+        run.history.add(entries)
+
+
+def _divergence(frame: Frame, recorded: Recorded) -> ExecutionDiverged:
+    run = frame.run
+    inputs = frame.inputs
+    assert inputs is not None
+    differences = compare(recorded.inputs or b"{}", inputs.data)
+    lines = [
+        f"argument `{one.argument}`: recorded {one.recorded or 'nothing'}, now {one.now or 'nothing'}" for one in differences
+    ]
+    ended = "was recorded" if recorded.outcome is not None else "had started"
+    return ExecutionDiverged(
+        f"divergence in flow `{run.flow_name}`, execution {run.exec_id}: checkpoint `{frame.name}` (call {frame.key}) "
+        f"{ended} with other inputs. {'; '.join(lines) or 'the inputs differ'}. Three ways on: restore the code that "
+        f"recorded it and run `kitaru executions retry {run.exec_id}`; let this flow run such calls again with "
+        '@flow(on_divergence="rerun"); or keep the recorded results with @flow(on_divergence="reuse"). Values that '
+        "differ in every run (time, random) belong in kitaru.now(), kitaru.uuid4(), kitaru.random() or a checkpoint."
+    )

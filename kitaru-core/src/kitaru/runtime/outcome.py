@@ -1,0 +1,140 @@
+"""How an execution ended, read from the run in this process or from the journal, as a value or a typed error."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from kitaru.errors import (
+    FailureOrigin,
+    KitaruExecutionError,
+    KitaruStateError,
+    KitaruTimeoutError,
+    KitaruWaitingError,
+    execution_error_from_failure,
+    traceback_last_line,
+)
+from kitaru.journal.records import ExecutionRecord
+from kitaru.runtime import failures
+from kitaru.statuses import ExecutionStatus
+
+if TYPE_CHECKING:
+    from kitaru.runtime.kernel import Kernel
+    from kitaru.runtime.run import Run
+
+_FOLLOW_SECONDS = 0.02
+
+
+def public_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
+    """The stored status, or ``interrupted`` where a started execution has no living owner."""
+    if record.status != "running":
+        return ExecutionStatus(record.status)
+    owner = record.owner
+    if owner is None:
+        return ExecutionStatus.INTERRUPTED
+    alive = kernel.alive(owner)
+    expired = record.lease_expires_at is not None and record.lease_expires_at < kernel.clock.now()
+    return ExecutionStatus.INTERRUPTED if alive is False or expired else ExecutionStatus.RUNNING
+
+
+def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None) -> ExecutionRecord | None:
+    """Wait until the execution has ended or suspended; None when ``run`` ended in this process and says it all.
+
+    Notified when the run is in this process; otherwise the journal is followed.
+
+    Raises:
+        KitaruTimeoutError: ``timeout`` seconds passed; the execution goes on.
+        KitaruStateError: the execution is interrupted: nobody drives it, so waiting would never end.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if run is not None:
+        if not run.done.wait(timeout):
+            raise _still_running(exec_id, timeout)
+        if run.status != "lost":
+            return None
+    version = None
+    while True:
+        seen = kernel.journal.version()
+        if seen != version:
+            version = seen
+            record = kernel.journal.get(exec_id)
+        status = public_status(kernel, record)
+        if status.finished or status in (ExecutionStatus.WAITING, ExecutionStatus.INTERRUPTED):
+            return record
+        if deadline is not None and time.monotonic() >= deadline:
+            raise _still_running(exec_id, timeout)
+        time.sleep(_FOLLOW_SECONDS)
+
+
+def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRecord | None) -> Any:
+    """The result of an ended execution, or the typed error that says why there is none.
+
+    ``record`` None: ``run`` ended in this process.
+    """
+    if record is None:
+        assert run is not None
+        if run.status == "completed":
+            return run.value
+        record = kernel.journal.get(exec_id)
+    cause = run.error if run is not None and run.status == "failed" else None
+    status = public_status(kernel, record)
+    if status is ExecutionStatus.COMPLETED:
+        return kernel.decode(record.result) if record.result is not None else None
+    if status is ExecutionStatus.FAILED:
+        raise failed_error(kernel, record, cause) from (cause or _recorded_cause(kernel, record))
+    raise _without_result(kernel, record, status)
+
+
+def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException | None) -> KitaruExecutionError:
+    """The typed error of a failed execution: id, status, reason, last traceback line, and the next command."""
+    failure = record.failure or {}
+    origin = FailureOrigin(failure.get("origin", FailureOrigin.UNKNOWN))
+    message = failure.get("message")
+    reason = message if origin is FailureOrigin.DIVERGENCE else None
+    last = traceback_last_line(failure.get("traceback")) if reason is None else None
+    parts = [f"execution {record.exec_id} failed:", record.status_reason, reason, last or (message if not reason else None)]
+    text = " ".join(part for part in parts if part)
+    text += f"\nSee `kitaru executions get {record.exec_id}`; continue it with `kitaru executions retry {record.exec_id}`."
+    return execution_error_from_failure(text, exec_id=record.exec_id, status="failed", origin=origin)
+
+
+def _recorded_cause(kernel: Kernel, record: ExecutionRecord) -> BaseException | None:
+    if not record.failure:
+        return None
+    return failures.exception_from(record.failure, kernel.codec)
+
+
+def _without_result(kernel: Kernel, record: ExecutionRecord, status: ExecutionStatus) -> Exception:
+    exec_id = record.exec_id
+    if status is ExecutionStatus.CANCELLED:
+        return KitaruExecutionError(
+            f"execution {exec_id} was cancelled. `kitaru executions resume {exec_id}` continues it.",
+            exec_id=exec_id,
+            status="cancelled",
+            failure_origin=FailureOrigin.UNKNOWN,
+        )
+    if status is ExecutionStatus.INTERRUPTED:
+        return KitaruStateError(
+            f"execution {exec_id} is interrupted: the process that ran it is gone, what it recorded is kept. Run "
+            f"`kitaru executions resume {exec_id}` to continue it."
+        )
+    if status is ExecutionStatus.WAITING:
+        return KitaruWaitingError(
+            f"execution {exec_id} waits for {_waits(kernel, record)}; its owner has let go of it. "
+            f"`kitaru recover` continues it when it is due, `kitaru executions resume {exec_id}` now."
+        )
+    return KitaruStateError(f"execution {exec_id} has not finished: its status is {status}. Use wait() to wait for it.")
+
+
+def _waits(kernel: Kernel, record: ExecutionRecord) -> str:
+    if record.wake_at is None:
+        return "an answer"
+    left = max(0.0, (record.wake_at - kernel.clock.now()) / 1e6)
+    return f"a timer (kitaru.sleep) that is due in {left:.0f} s"
+
+
+def _still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
+    return KitaruTimeoutError(
+        f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at it "
+        f"with `kitaru executions get {exec_id}`."
+    )

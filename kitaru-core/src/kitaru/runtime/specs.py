@@ -1,0 +1,62 @@
+"""What the decorators hand to the kernel: a function and how it wants to be run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kitaru.runtime.identity import escape
+from kitaru.runtime.retry import RetryPolicy
+
+DivergencePolicy = Literal["error", "rerun", "reuse"]
+
+
+@dataclass(slots=True)
+class CheckpointSpec:
+    """A checkpoint as the kernel sees it. ``parameters`` are the names of its positional parameters, in order."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    parameters: tuple[str, ...]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    type: str | None = None
+    isolated: bool = False
+    cache: bool | None = None
+    key_name: str = ""
+    _source_digest: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self.key_name = self.key_name or escape(self.name)
+
+    @property
+    def source_digest(self) -> bytes:
+        """Digest of the function's module, name and source text; of its bytecode where no source is at hand."""
+        if self._source_digest is None:
+            import inspect
+
+            function = inspect.unwrap(self.function)
+            try:
+                source = inspect.getsource(function).encode()
+            except (OSError, TypeError):
+                code = getattr(function, "__code__", None)
+                source = code.co_code + repr(code.co_consts).encode() if code is not None else b""
+            place = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', self.name)}"
+            self._source_digest = hashlib.sha256(place.encode() + b"\0" + source).digest()
+        return self._source_digest
+
+
+@dataclass(slots=True)
+class FlowSpec:
+    """A flow as the kernel sees it."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    parameters: tuple[str, ...]
+    on_divergence: DivergencePolicy = "error"
+    max_concurrency: int | None = None
+    retries: int | None = None
+    cache: bool | None = None

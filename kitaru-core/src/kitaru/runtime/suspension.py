@@ -1,0 +1,91 @@
+"""Letting go of an execution that only waits: durable timers, and the moment when every branch is blocked."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kitaru.journal.records import Entry, EntryKind
+from kitaru.runtime import identity
+from kitaru.runtime.context import Frame
+from kitaru.runtime.control import ExecutionSuspended
+
+if TYPE_CHECKING:
+    from kitaru.runtime.run import Run
+
+#: How long an owner stays with an execution that only waits, in seconds (spec/sdk.md section 8).
+HOLD_SECONDS = 600.0
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """One open wait or timer. ``until`` is when the owner may leave, on the kernel's elapsed clock."""
+
+    what: str
+    due: int | None  # µs since the epoch; None: only an answer ends it
+    until: float
+    event: threading.Event = field(default_factory=threading.Event)
+
+
+def timer(frame: Frame, seconds: float) -> tuple[Hold | None, str]:
+    """Begin (or find again) the timer that ``kitaru.sleep(seconds)`` stands for; None when it is already due.
+
+    A new timer is committed before anybody sleeps, so that it ends at the same time after any crash.
+    """
+    run = frame.run
+    run.check(frame)
+    key = next_key(frame, "sleep")
+    recorded = run.history.values.pop(key, None) if run.history is not None else None
+    now = run.clock.now()
+    if recorded is None:
+        recorded = Entry(EntryKind.TIMER, key, "sleep", 1, now, now + round(seconds * 1e6))
+        run.commit(recorded)
+    if recorded.ended_at <= now:
+        return None, key
+    until = run.clock.elapsed() + run.kernel.hold_seconds
+    return Hold(f"a timer (kitaru.sleep) due in {(recorded.ended_at - now) / 1e6:.0f} s", recorded.ended_at, until), key
+
+
+def next_key(frame: Frame, name: str) -> str:
+    """The key of the next journaled value ``name`` in this frame; ``!`` keeps it apart from checkpoints."""
+    if frame.counters is None:
+        frame.counters = {}
+    number = frame.counters[f"!{name}"] = frame.counters.get(f"!{name}", 0) + 1
+    return f"{frame.prefix}!{identity.escape(name)}#{number}"
+
+
+def sleep_through(run: Run, hold: Hold) -> None:
+    """Block the calling body until ``hold`` is due, or until the execution stops (suspension included)."""
+    open_hold(run, hold)
+    try:
+        while hold.due is not None and (left := (hold.due - run.clock.now()) / 1e6) > 0:
+            run.wait_event(hold.event, min(left, threading.TIMEOUT_MAX))
+    finally:
+        close_hold(run, hold)
+
+
+def open_hold(run: Run, hold: Hold) -> None:
+    """Register an open wait; the ticker looks at it from now on."""
+    with run.lock:
+        run.holds.append(hold)
+
+
+def close_hold(run: Run, hold: Hold) -> None:
+    with run.lock:
+        run.holds.remove(hold)
+
+
+def consider(run: Run) -> None:
+    """Suspend the execution if its owner has stayed long enough and nothing but holds is left in it. For the ticker."""
+    with run.lock:
+        holds = list(run.holds)
+        frames = list(run.inflight.values())
+    now = run.clock.elapsed()
+    if not holds or any(now < hold.until for hold in holds) or (run.submitted is not None and run.submitted.queued):
+        return
+    parents = {id(frame.parent.root) for frame in frames if frame.parent is not None}
+    bodies = [*frames, *([] if run.frame.is_async else [run.frame])]
+    if all(frame.waiting or id(frame) in parents for frame in bodies):
+        dues = [hold.due for hold in holds if hold.due is not None]
+        run.stop(ExecutionSuspended("; ".join(hold.what for hold in holds), min(dues, default=None)))
