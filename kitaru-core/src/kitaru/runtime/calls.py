@@ -43,7 +43,10 @@ def prepare(frame: Frame, spec: CheckpointSpec, explicit: str | None) -> Frame:
         key = f"{frame.base}@{identity.escape(explicit)}"
     child = Frame(run, frame, key, name, spec.is_async)
     child.spec = spec
-    child.explicit = explicit
+    if explicit is not None:
+        child.explicit = explicit
+    elif frame.branch or frame.root.labels is not None:
+        child.label = run.label(frame, name, number)
     return child
 
 
@@ -156,9 +159,8 @@ def recall(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: di
     recorded = None
     if run.history is not None:
         recorded = matching.match(frame)
-    if parent.branch or root.labels is not None:
-        known = (recorded.outcome or recorded.first).detail if recorded is not None else None
-        frame.label = run.label(parent, spec.name, (known or {}).get("label")) if frame.explicit is None else None
+        if recorded is not None:
+            frame.label = ((recorded.outcome or recorded.first).detail or {}).get("label")
     return recorded
 
 

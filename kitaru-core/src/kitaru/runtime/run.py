@@ -47,6 +47,7 @@ class Run:
         self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
         self.history = history
         self.lock = threading.Lock()
+        self._making = threading.Lock()  # guards what is made on first use; may be held while taking `lock`
         self.frame = Frame(self, None, "", record.flow_name, spec.is_async)
         self.inflight: dict[str, Frame] = {}
         self.buffered: list[Entry] = []
@@ -95,7 +96,7 @@ class Run:
     @property
     def pool(self) -> Pool:
         if self._pool is None:
-            with self.lock:
+            with self._making:
                 if self._pool is None:
                     self._pool = Pool(self.max_concurrency, f"kitaru-{self.flow_name}")
         return self._pool
@@ -167,7 +168,7 @@ class Run:
         if self.loop is None:
             from kitaru.runtime.event_loop import FlowLoop  # asyncio is not paid for by flows without async code
 
-            with self.lock:
+            with self._making:
                 if self.loop is None:
                     self.loop = FlowLoop.in_thread(self)
         return self.loop
@@ -177,7 +178,7 @@ class Run:
         if self._submissions is None:
             from kitaru.runtime.submission import Submissions  # with concurrent.futures, for those who submit
 
-            with self.lock:
+            with self._making:
                 if self._submissions is None:
                     self._submissions = Submissions(self)
         return self._submissions
@@ -283,24 +284,23 @@ class Run:
 
     # -- names --------------------------------------------------------------------------------------------------
 
-    def label(self, frame: Frame, name: str, recorded: str | None) -> str | None:
-        """The invocation name of a new call where its key cannot give one: inside asyncio branches.
+    def label(self, frame: Frame, name: str, occurrence: int) -> str | None:
+        """The invocation name of a call, where its key alone would not give it; None where it does.
 
-        Numbered in the order of the calls, over all branches of a body, skipping names that the journal already gave.
+        A body's calls of one name are numbered in the order they are made, over all its asyncio branches. Only once
+        there are branches does that differ from the occurrence in the key.
         """
         root = frame.root
-        if recorded is not None or (not frame.branch and root.labels is None):
-            return recorded
-        taken = self.history.labels.get(root.key, set()) if self.history is not None else set()
         if root.labels is None:
+            if frame is root:
+                return None
             root.labels = dict(root.counters or {})
-            if root is frame:  # the caller counted this call already
-                root.labels[name] = root.labels.get(name, 1) - 1
+        taken = self.history.labels.get(root.key, ()) if self.history is not None else ()
         while True:
             number = root.labels[name] = root.labels.get(name, 0) + 1
             label = name if number == 1 else f"{name}#{number}"
             if label not in taken:
-                return label
+                return None if frame is root and number == occurrence else label
 
     def claim_id(self, frame: Frame, explicit: str) -> None:
         """Take an explicit ``id=`` for a call of this body. Raises KitaruUsageError when it is taken."""

@@ -1,0 +1,81 @@
+"""The SQLite journal's schema, as numbered migrations. A released one is never edited: add the next number.
+
+``PRAGMA user_version`` holds the newest applied number; ``application_id`` tells our files from other SQLite files.
+"""
+
+from __future__ import annotations
+
+#: "Ktru" in ASCII: marks a SQLite file as a Kitaru journal.
+APPLICATION_ID = 0x4B747275
+
+# Small, hot columns come first: SQLite finds a column by walking the row, and every append reads an execution's fence.
+_FIRST = """
+CREATE TABLE executions (
+    no INTEGER PRIMARY KEY AUTOINCREMENT,
+    fence INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    owner TEXT,
+    lease_expires_at INTEGER,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    owners_lost INTEGER NOT NULL DEFAULT 0,
+    wake_at INTEGER,
+    exec_id TEXT NOT NULL UNIQUE,
+    flow_name TEXT NOT NULL,
+    stack_name TEXT,
+    idempotency_key TEXT,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    parent_exec_id TEXT,
+    parent_call_key TEXT,
+    original_exec_id TEXT,
+    status_reason TEXT,
+    seed BLOB NOT NULL,
+    inputs_digest BLOB,
+    result_codec TEXT,
+    result_digest BLOB,
+    result_size INTEGER,
+    result_ref TEXT,
+    entrypoint TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    failure TEXT,
+    result_data BLOB,
+    inputs BLOB NOT NULL
+);
+CREATE INDEX executions_by_flow ON executions (flow_name, no);
+CREATE INDEX executions_by_status ON executions (status, no);
+CREATE INDEX executions_by_stack ON executions (stack_name, no) WHERE stack_name IS NOT NULL;
+CREATE INDEX executions_by_parent ON executions (parent_exec_id) WHERE parent_exec_id IS NOT NULL;
+CREATE UNIQUE INDEX executions_by_key ON executions (flow_name, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- One b-tree and no further index on the common row: an execution's entries lie together, in commit order, and a
+-- commit dirties one page at its end.
+CREATE TABLE entries (
+    exec_no INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    name TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    inputs_digest BLOB,
+    codec TEXT,
+    digest BLOB,
+    size INTEGER,
+    ref TEXT,
+    cache_key BLOB,
+    inputs BLOB,
+    data BLOB,
+    detail TEXT,
+    PRIMARY KEY (exec_no, seq)
+) WITHOUT ROWID;
+CREATE INDEX entries_by_cache_key ON entries (cache_key) WHERE cache_key IS NOT NULL;
+"""
+
+#: (number, SQL script), ascending. Each runs in a transaction of its own, together with its version number.
+MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST),)
+
+#: The newest schema this library can read and write.
+SCHEMA_VERSION = MIGRATIONS[-1][0]

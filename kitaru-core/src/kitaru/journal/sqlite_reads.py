@@ -1,0 +1,174 @@
+"""Reading a SQLite journal: its own connection, so that readers and the writer do not wait for each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+
+from kitaru.errors import KitaruJournalError, KitaruNotFoundError
+from kitaru.journal import sqlite_rows as rows
+from kitaru.journal.migrations import SCHEMA_VERSION
+from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Owner, Payload
+from kitaru.journal.sqlite_errors import translated
+from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
+
+Alive = Callable[[Owner], bool | None]
+#: File systems on which SQLite's locks and shared memory do not work between hosts.
+_NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"))
+
+
+class ListingReader:
+    """All queries of one journal file. Thread-safe: one query at a time."""
+
+    def __init__(self, path: str, now: Callable[[], int]) -> None:
+        self._path = path
+        self._now = now
+        self._lock = threading.Lock()
+        self._connection: apsw.Connection | None = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        self._connection.set_busy_timeout(30_000)
+
+    @contextmanager
+    def _reading(self, doing: str) -> Iterator[apsw.Connection]:
+        with self._lock:
+            if self._connection is None:
+                raise KitaruJournalError(f"the journal {self._path} is closed, or was opened before a fork.")
+            with translated(self._path, doing):
+                yield self._connection
+
+    def _all(self, doing: str, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._reading(doing) as connection:
+            return connection.execute(sql, tuple(bindings)).fetchall()
+
+    def column(self, sql: str, bindings: Sequence[Any]) -> list[Any]:
+        """The first column of a query's rows."""
+        return [row[0] for row in self._all("read executions", sql, bindings)]
+
+    def get(self, exec_id: str) -> ExecutionRecord:
+        found = self._all("read an execution", rows.GET_EXECUTION, (exec_id,))
+        if not found:
+            raise KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`.")
+        return rows.read_execution(found[0])
+
+    def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
+        found = self._all("find an execution", rows.FIND_EXECUTION, (flow_name, idempotency_key))
+        return rows.read_execution(found[0]) if found else None
+
+    def entries(self, exec_id: str, after: int, prefix: str | None) -> list[Entry]:
+        with self._reading("read entries") as connection:
+            found = connection.execute("SELECT no FROM executions WHERE exec_id = ?", (exec_id,)).fetchone()
+            if found is None:
+                raise KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal.")
+            if prefix is None:
+                cursor = connection.execute(rows.ENTRIES, (found[0], after))
+            else:
+                cursor = connection.execute(rows.ENTRIES_UNDER, (found[0], after, len(prefix), prefix))
+            return rows.read_entries(cursor)
+
+    def find_cached(self, cache_key: bytes) -> Payload | None:
+        found = self._all("look up a cached result", rows.FIND_CACHED, (cache_key,))
+        if not found:
+            return None
+        codec, digest, size, ref, data = found[0]
+        return Payload(codec, digest, size, data, ref)
+
+    def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:
+        where: list[str] = []
+        bindings: list[Any] = []
+        for column, value in (
+            ("flow_name", query.flow_name),
+            ("stack_name", query.stack_name),
+            ("parent_exec_id", query.parent_exec_id),
+        ):
+            if value is not None:
+                where.append(f"{column} = ?")
+                bindings.append(value)
+        if query.statuses:
+            clause, values = self._status_clause(query.statuses, alive)
+            where.append(clause)
+            bindings += values
+        if query.before is not None:
+            # Keyset paging by row number: creation times may tie or jump backwards.
+            where.append("no < (SELECT no FROM executions WHERE exec_id = ?)")
+            bindings.append(query.before)
+        sql = rows.LIST_EXECUTIONS + (f" WHERE {' AND '.join(where)}" if where else "") + " ORDER BY no DESC"
+        if query.limit is not None:
+            sql += " LIMIT ?"
+            bindings.append(query.limit)
+        return [rows.read_execution(row) for row in self._all("list executions", sql, bindings)]
+
+    def _status_clause(self, statuses: Sequence[str], alive: Alive) -> tuple[str, list[Any]]:
+        stored = [status for status in statuses if status not in ("running", "interrupted")]
+        options: list[str] = []
+        bindings: list[Any] = []
+        if stored:
+            options.append(f"status IN ({', '.join('?' * len(stored))})")
+            bindings += stored
+        if "running" in statuses and "interrupted" in statuses:
+            options.append("status = 'running'")
+        elif "running" in statuses or "interrupted" in statuses:
+            gone, values = self._gone_clause(alive)
+            options.append(f"(status = 'running' AND {'' if 'interrupted' in statuses else 'NOT '}{gone})")
+            bindings += values
+        return f"({' OR '.join(options) or '0'})", bindings
+
+    def _gone_clause(self, alive: Alive) -> tuple[str, list[Any]]:
+        """SQL that is true for a started execution whose owner is gone. Owners are few: they are probed first."""
+        owners = self.column("SELECT DISTINCT owner FROM executions WHERE status = 'running' AND owner IS NOT NULL", ())
+        dead = [owner for owner in owners if alive(rows.read_owner(owner)) is False]
+        marks = ", ".join("?" * len(dead))
+        return f"(owner IS NULL OR lease_expires_at < ? OR owner IN ({marks}))", [self._now(), *dead]
+
+    def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
+        gone, bindings = self._gone_clause(alive)
+        sql = (
+            f"{rows.LIST_EXECUTIONS} WHERE ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "
+            "AND NOT EXISTS (SELECT 1 FROM executions AS parents WHERE parents.exec_id = executions.parent_exec_id "
+            "AND parents.status NOT IN ('completed', 'failed', 'cancelled')) ORDER BY no"
+        )
+        return [rows.read_execution(row) for row in self._all("look for executions to recover", sql, [*bindings, now])]
+
+    def info(self, url: str, durability: str, mode: str) -> dict[str, Any]:
+        with self._reading("inspect the journal") as connection:
+            check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            (executions,) = connection.execute("SELECT count(*) FROM executions").fetchone()
+            (size,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+        kind = file_system(self._path)
+        version = library_version()
+        notes = []
+        if check != "ok":
+            notes.append(f"SQLite's quick_check says: {check}")
+        if not wal_is_sound(version):
+            notes.append("this SQLite has the WAL-reset bug: the journal runs without WAL, which is slower")
+        if kind in _NETWORK_FILE_SYSTEMS:
+            notes.append(f"the journal lies on {kind}: SQLite needs a local disk; use PostgreSQL to share a journal")
+        if kind == "tmpfs":
+            notes.append("the journal lies in memory (tmpfs): it does not survive a restart of the machine")
+        return {
+            "url": url,
+            "kind": "sqlite",
+            "path": self._path,
+            "durability": durability,
+            "schema_version": SCHEMA_VERSION,
+            "sqlite_version": ".".join(map(str, version)),
+            "journal_mode": mode,
+            "file_system": kind,
+            "bytes": size,
+            "executions": executions,
+            "sound": check == "ok" and kind not in _NETWORK_FILE_SYSTEMS,
+            "notes": notes,
+        }
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def mark_forked(self) -> None:
+        """In a forked child: refuse every further use."""
+        self._lock = threading.Lock()
+        self._connection = None

@@ -1,0 +1,176 @@
+"""SQL texts of the SQLite journal, and rows as records. Texts are constants: the statement cache finds them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload
+
+_ENTRY_COLUMNS = (
+    "exec_no, seq, fence, kind, key, name, attempt, started_at, ended_at, inputs_digest, codec, digest, size, ref, "
+    "cache_key, inputs, data, detail"
+)
+
+# One autocommitted statement takes the write lock when it starts, so the fence it reads is the newest: the check and
+# the write are one immediate transaction, at the price of one statement.
+APPEND = (
+    f"INSERT INTO entries ({_ENTRY_COLUMNS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "  # noqa: S608
+    "?16, ?17, ?18 WHERE EXISTS (SELECT 1 FROM executions WHERE no = ?1 AND fence = ?3)"
+)
+APPENDED = "SELECT 1 FROM entries WHERE exec_no = ? AND seq = ? AND fence = ? AND kind = ? AND key = ?"
+FENCE = "SELECT 1 FROM executions WHERE no = ? AND fence = ?"
+
+_EXECUTION_COLUMNS = (
+    "fence, status, owner, lease_expires_at, cancel_requested, owners_lost, wake_at, exec_id, flow_name, stack_name, "
+    "idempotency_key, created_at, started_at, ended_at, parent_exec_id, parent_call_key, original_exec_id, "
+    "status_reason, seed, inputs_digest, result_codec, result_digest, result_size, result_ref, entrypoint, spec, "
+    "failure, result_data, inputs"
+)
+# A listing leaves out what may be large; those columns read as empty.
+_LISTED_COLUMNS = _EXECUTION_COLUMNS.replace("result_data, inputs", "NULL, x''")
+INSERT_EXECUTION = (
+    f"INSERT INTO executions ({_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
+    f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 1))})"
+)
+GET_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE exec_id = ?"  # noqa: S608
+FIND_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE flow_name = ? AND idempotency_key = ?"  # noqa: S608
+LIST_EXECUTIONS = f"SELECT no, {_LISTED_COLUMNS} FROM executions"  # noqa: S608
+ENTRIES = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq > ? ORDER BY seq"  # noqa: S608
+ENTRIES_UNDER = (
+    f"SELECT {_ENTRY_COLUMNS} FROM entries "  # noqa: S608
+    "WHERE exec_no = ? AND seq > ? AND substr(key, 1, ?) = ? ORDER BY seq"
+)
+NEXT_SEQ = "SELECT coalesce(max(seq), 0) + 1 FROM entries WHERE exec_no = ?"
+FIND_CACHED = (
+    "SELECT codec, digest, size, ref, data FROM entries WHERE cache_key = ? AND kind = 2 ORDER BY ended_at DESC LIMIT 1"
+)
+
+
+def entry_row(lease: Lease, entry: Entry) -> tuple[Any, ...]:
+    """Bindings of :data:`APPEND`."""
+    output = entry.output
+    detail = entry.detail
+    if output is None:
+        codec = digest = size = ref = data = None
+    else:
+        codec, digest, size, ref, data = output.codec, output.digest, output.size, output.ref, output.data
+    return (
+        lease.no,
+        entry.seq,
+        lease.fence,
+        entry.kind,
+        entry.key,
+        entry.name,
+        entry.attempt,
+        entry.started_at,
+        entry.ended_at,
+        entry.inputs_digest,
+        codec,
+        digest,
+        size,
+        ref,
+        entry.cache_key,
+        entry.inputs,
+        data,
+        None if detail is None else json.dumps(detail, separators=(",", ":")),
+    )
+
+
+def read_entries(rows: Iterable[tuple[Any, ...]]) -> list[Entry]:
+    """Rows of :data:`ENTRIES` as entries."""
+    kinds = EntryKind._value2member_map_
+    return [
+        Entry(
+            kinds[row[3]],  # type: ignore[arg-type]
+            row[4],
+            row[5],
+            row[6],
+            row[7],
+            row[8],
+            row[9],
+            row[15],
+            None if row[10] is None else Payload(row[10], row[11], row[12], row[16], row[13]),
+            None if row[17] is None else json.loads(row[17]),
+            row[14],
+            row[1],
+        )
+        for row in rows
+    ]
+
+
+def execution_row(record: ExecutionRecord) -> tuple[Any, ...]:
+    """Bindings of :data:`INSERT_EXECUTION`."""
+    result = record.result
+    return (
+        record.fence,
+        record.status,
+        None if record.owner is None else write_owner(record.owner),
+        record.lease_expires_at,
+        int(record.cancel_requested),
+        record.owners_lost,
+        record.wake_at,
+        record.exec_id,
+        record.flow_name,
+        record.stack_name,
+        record.idempotency_key,
+        record.created_at,
+        record.started_at,
+        record.ended_at,
+        record.parent_exec_id,
+        record.parent_call_key,
+        record.original_exec_id,
+        record.status_reason,
+        record.seed,
+        record.inputs_digest,
+        None if result is None else result.codec,
+        None if result is None else result.digest,
+        None if result is None else result.size,
+        None if result is None else result.ref,
+        json.dumps(record.entrypoint),
+        json.dumps(record.spec),
+        None if record.failure is None else json.dumps(record.failure),
+        None if result is None else result.data,
+        record.inputs,
+    )
+
+
+def read_execution(row: tuple[Any, ...]) -> ExecutionRecord:
+    """A row of :data:`GET_EXECUTION` (its first column is the row number) as a record."""
+    return ExecutionRecord(
+        fence=row[1],
+        status=row[2],
+        owner=None if row[3] is None else read_owner(row[3]),
+        lease_expires_at=row[4],
+        cancel_requested=bool(row[5]),
+        owners_lost=row[6],
+        wake_at=row[7],
+        exec_id=row[8],
+        flow_name=row[9],
+        stack_name=row[10],
+        idempotency_key=row[11],
+        created_at=row[12],
+        started_at=row[13],
+        ended_at=row[14],
+        parent_exec_id=row[15],
+        parent_call_key=row[16],
+        original_exec_id=row[17],
+        status_reason=row[18],
+        seed=row[19],
+        inputs_digest=row[20],
+        result=None if row[21] is None else Payload(row[21], row[22], row[23], row[28], row[24]),
+        entrypoint=json.loads(row[25]),
+        spec=json.loads(row[26]),
+        failure=None if row[27] is None else json.loads(row[27]),
+        inputs=row[29],
+    )
+
+
+def write_owner(owner: Owner) -> str:
+    """An owner as the text it is stored and compared by."""
+    return json.dumps([owner.host, owner.boot, owner.pid_ns, owner.pid, owner.pid_start])
+
+
+def read_owner(text: str) -> Owner:
+    return Owner(*json.loads(text))
