@@ -85,7 +85,9 @@ class CheckpointDefinition(Generic[P, R]):
         """One call per element of the cartesian product of the sequences among the arguments. Returns futures."""
         return self._spread(args, kwargs, after, _crossed)
 
-    def _spread(self, args: tuple[Any, ...], kwargs: dict[str, Any], after: Any, combine: Callable[..., Any]) -> list[Any]:
+    def _spread(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], after: Any, combine: Callable[..., Any]
+    ) -> list[Any]:
         calls.outside(current_frame.get(), self.spec.name)
         places: list[int | str] = [*range(len(args)), *kwargs]
         values = [_spreadable(value) for value in (*args, *kwargs.values())]
@@ -176,9 +178,7 @@ def checkpoint(
     def decorate(function: Callable[..., Any]) -> CheckpointDefinition[Any, Any]:
         name, is_async, parameters, every = describe_function(function, "checkpoint")
         refuse_reserved("checkpoint", name, every, _RESERVED, "the call itself")
-        return CheckpointDefinition(
-            CheckpointSpec(name, function, is_async, parameters, policy, type, isolated, cache)
-        )
+        return CheckpointDefinition(CheckpointSpec(name, function, is_async, parameters, policy, type, isolated, cache))
 
     return decorate if func is None else decorate(func)
 
@@ -187,11 +187,15 @@ def _policy(
     retries: int | None, backoff: float, factor: float, most: float, jitter: bool, retry_on: Any, timeout: float | None
 ) -> RetryPolicy:
     if retries is not None and (not isinstance(retries, int) or isinstance(retries, bool) or retries < 0):
-        raise KitaruUsageError(f"@checkpoint(retries={retries!r}): retries must be >= 0 (extra tries after the first one).")
+        raise KitaruUsageError(
+            f"@checkpoint(retries={retries!r}): retries must be >= 0 (extra tries after the first one)."
+        )
     numbers = {"backoff": backoff, "backoff_factor": factor, "backoff_max": most}
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < float("inf"):
-            raise KitaruUsageError(f"@checkpoint({name}={number!r}): must be a number of seconds (or a factor), 0 or more.")
+            raise KitaruUsageError(
+                f"@checkpoint({name}={number!r}): must be a number of seconds (or a factor), 0 or more."
+            )
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
         raise KitaruUsageError(f"@checkpoint(timeout={timeout!r}): must be a number of seconds above 0, or None.")
     if isinstance(retry_on, type) and issubclass(retry_on, BaseException):
@@ -200,7 +204,9 @@ def _policy(
         retry_on = tuple(retry_on)
     named = isinstance(retry_on, tuple) and all(isinstance(t, type) and issubclass(t, BaseException) for t in retry_on)
     if retry_on is not None and not named and not (callable(retry_on) and not isinstance(retry_on, tuple)):
-        raise KitaruUsageError(f"@checkpoint(retry_on={retry_on!r}): takes exception types or a function of the exception.")
+        raise KitaruUsageError(
+            f"@checkpoint(retry_on={retry_on!r}): takes exception types or a function of the exception."
+        )
     return RetryPolicy(retries, float(backoff), float(factor), float(most), bool(jitter), retry_on, timeout)
 
 
@@ -243,7 +249,9 @@ def _spreadable(value: Any) -> Sequence[Any] | None:
 
 def _in_step(name: str, sequences: dict[int | str, Sequence[Any]]) -> list[dict[int | str, Any]]:
     if not sequences:
-        raise KitaruUsageError(f"`{name}.map()` needs at least one sequence to walk; use `.submit()` for a single call.")
+        raise KitaruUsageError(
+            f"`{name}.map()` needs at least one sequence to walk; use `.submit()` for a single call."
+        )
     lengths = {place: len(values) for place, values in sequences.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"argument {place}: {length}" for place, length in lengths.items())

@@ -130,7 +130,9 @@ def flow(
         raise KitaruUsageError("@flow(stack=...) is blank: name a stack, or leave it out for the configured one.")
     _check_retries(retries)
     if on_divergence not in _POLICIES:
-        raise KitaruUsageError(f"@flow(on_divergence={on_divergence!r}): allowed are {', '.join(map(repr, _POLICIES))}.")
+        raise KitaruUsageError(
+            f"@flow(on_divergence={on_divergence!r}): allowed are {', '.join(map(repr, _POLICIES))}."
+        )
     if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
         raise KitaruUsageError(f"@flow(max_concurrency={max_concurrency!r}): must be a whole number, 1 or more.")
 

@@ -19,7 +19,9 @@ class FlowHandle:
 
     __slots__ = ("_child", "_exec_id", "_kernel", "_run")
 
-    def __init__(self, kernel: Kernel, exec_id: str, run: Run | None = None, child: children.Child | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, exec_id: str, run: Run | None = None, child: children.Child | None = None
+    ) -> None:
         self._kernel = kernel
         self._exec_id = exec_id
         self._run = run

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from kitaru.journal.typed_values import Reader, Writer
 
 # Factories a defaultdict may be stored with: by name, out of this closed list.
-_FACTORIES = {"list": list, "dict": dict, "set": set, "int": int, "float": float, "str": str, "tuple": tuple, "bool": bool}
+_FACTORIES = {
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "int": int,
+    "float": float,
+    "str": str,
+    "tuple": tuple,
+    "bool": bool,
+}
 
 
 def write(value: Any, writer: Writer, path: str) -> dict[str, Any] | None:
@@ -72,7 +81,9 @@ def _write_collection(value: Any, writer: Writer, path: str) -> dict[str, Any] |
         if factory is not None and _FACTORIES.get(name or "") is not factory:
             return None
         form["factory"] = name
-    form["v"] = [[writer.write(key, f"{path} key"), writer.write(item, f"{path}[{key!r}]")] for key, item in value.items()]
+    form["v"] = [
+        [writer.write(key, f"{path} key"), writer.write(item, f"{path}[{key!r}]")] for key, item in value.items()
+    ]
     return form
 
 
@@ -95,7 +106,9 @@ def _write_model(value: Any, kind: type, writer: Writer, path: str) -> dict[str,
     if value.__pydantic_extra__:
         parts["extra"] = [[key, writer.write(item, f"{path}.{key}")] for key, item in value.__pydantic_extra__.items()]
     if value.__pydantic_private__:
-        parts["private"] = [[key, writer.write(item, f"{path}.{key}")] for key, item in value.__pydantic_private__.items()]
+        parts["private"] = [
+            [key, writer.write(item, f"{path}.{key}")] for key, item in value.__pydantic_private__.items()
+        ]
     fields = [[key, writer.write(item, f"{path}.{key}")] for key, item in value.__dict__.items()]
     return _form("pydantic", kind, writer, fields, **parts)
 

@@ -122,16 +122,14 @@ class Codec:
                     "the plugin that stored it; see `kitaru plugins list`."
                 )
             return serializer.load(bytes(data))
-        raise KitaruCorruptionError(f"a stored value has the unknown codec {codec!r}. A newer Kitaru may have written it.")
+        raise KitaruCorruptionError(
+            f"a stored value has the unknown codec {codec!r}. A newer Kitaru may have written it."
+        )
 
     def encode_argument(self, value: Any) -> tuple[str, bool]:
         """JSON text of one argument, and whether equal values always give equal texts (False once pickle is needed)."""
         kind = type(value)
-        if kind is str or kind is int or value is None or kind is bool or (kind is float and value - value == 0.0):
-            text = self._dump(value)
-            if text is not None:
-                return text, True
-        elif (kind is dict or kind is list) and plain(value):
+        if kind is str or kind is int or value is None or kind is bool or (kind is float and value - value == 0.0) or ((kind is dict or kind is list) and plain(value)):
             text = self._dump(value)
             if text is not None:
                 return text, True
@@ -206,7 +204,9 @@ class Codec:
         try:
             data: bytes = cloudpickle.dumps(value)
         except RecursionError:
-            raise KitaruSerializationError(f"the value ({_type_name(value)}) is nested too deeply to be stored.") from None
+            raise KitaruSerializationError(
+                f"the value ({_type_name(value)}) is nested too deeply to be stored."
+            ) from None
         except Exception as error:
             raise KitaruSerializationError(
                 f"{offender} cannot be stored: {type(error).__name__}: {error}. Return plain data, a dataclass or a pydantic "

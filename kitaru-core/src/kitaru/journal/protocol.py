@@ -47,7 +47,12 @@ class Journal(Protocol):
         """
 
     def claim(
-        self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Callable[[Owner], bool | None]
+        self,
+        exec_id: str,
+        owner: Owner,
+        lease_seconds: float,
+        accept: Collection[str],
+        alive: Callable[[Owner], bool | None],
     ) -> Claimed:
         """Take an execution over: new fence, new owner, status ``running``; one transaction, exactly one winner.
 

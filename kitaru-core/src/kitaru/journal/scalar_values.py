@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 
 #: An int up to here is written as JSON digits: below Python's limit for digit conversion (4300 digits).
@@ -46,7 +46,11 @@ def _zone(zone: Any) -> Any:
         return None
     if type(zone) is timezone:
         seconds = zone.utcoffset(None).total_seconds()
-        return seconds if zone == timezone.utc or repr(zone).count(",") == 0 or not _named(zone) else [seconds, zone.tzname(None)]
+        return (
+            seconds
+            if zone == UTC or repr(zone).count(",") == 0 or not _named(zone)
+            else [seconds, zone.tzname(None)]
+        )
     key = getattr(zone, "key", None)
     return key if type(zone).__module__ == "zoneinfo" and isinstance(key, str) else False
 
@@ -64,7 +68,7 @@ def _read_zone(zone: Any) -> Any:
         return ZoneInfo(zone)
     if isinstance(zone, list):
         return timezone(timedelta(seconds=zone[0]), zone[1])
-    return timezone.utc if zone == 0 else timezone(timedelta(seconds=zone))
+    return UTC if zone == 0 else timezone(timedelta(seconds=zone))
 
 
 def _read_datetime(form: list[Any]) -> datetime:
@@ -146,4 +150,3 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "float": float,
     "int": lambda form: int(form, 16),
 }
-

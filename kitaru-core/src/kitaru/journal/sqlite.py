@@ -193,9 +193,7 @@ class SqliteJournal:
         no = self._connection.last_insert_rowid()
         return Created(record, _lease(no, record) if owner is not None else None)
 
-    def claim(
-        self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive
-    ) -> Claimed:
+    def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._write("claim an execution"):
             no, record = self._require(exec_id)
             status = claim_status(record, alive, self._now())
@@ -230,7 +228,8 @@ class SqliteJournal:
             expires_at = self._now() + round(lease_seconds * 1e6)
             for lease in leases:
                 self._cursor.execute(
-                    "UPDATE executions SET lease_expires_at = ? WHERE no = ? AND fence = ?", (expires_at, lease.no, lease.fence)
+                    "UPDATE executions SET lease_expires_at = ? WHERE no = ? AND fence = ?",
+                    (expires_at, lease.no, lease.fence),
                 )
                 if self._connection.changes():
                     lease.expires_at = expires_at

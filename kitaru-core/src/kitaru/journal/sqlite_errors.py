@@ -20,7 +20,7 @@ def translated(path: str, doing: str) -> Iterator[None]:
 
 
 def translate(error: apsw.Error, path: str, doing: str) -> KitaruJournalError:
-    """The Kitaru error for ``error``; ``doing`` completes "cannot ...". """
+    """The Kitaru error for ``error``; ``doing`` completes "cannot ..."."""
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         what = "is not a SQLite database" if isinstance(error, apsw.NotADBError) else "is damaged"
         return KitaruCorruptionError(
@@ -34,7 +34,10 @@ def translate(error: apsw.Error, path: str, doing: str) -> KitaruJournalError:
 
 
 _SENTENCES: tuple[tuple[type[apsw.Error], str], ...] = (
-    (apsw.FullError, "the disk (or a quota) is full. Free some space; what was committed is kept, the rest is sent again"),
+    (
+        apsw.FullError,
+        "the disk (or a quota) is full. Free some space; what was committed is kept, the rest is sent again",
+    ),
     (apsw.BusyError, "another process has held it for longer than 30 s. Look for a stuck process, then try again"),
     (apsw.ReadOnlyError, "it is not writable. Check owner and mode of the file and of its directory"),
     (apsw.PermissionsError, "access is denied. Check owner and mode of the file and of its directory"),

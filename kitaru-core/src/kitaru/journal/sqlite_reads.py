@@ -50,7 +50,9 @@ class ListingReader:
     def get(self, exec_id: str) -> ExecutionRecord:
         found = self._all("read an execution", rows.GET_EXECUTION, (exec_id,))
         if not found:
-            raise KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`.")
+            raise KitaruNotFoundError(
+                f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`."
+            )
         return rows.read_execution(found[0])
 
     def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
@@ -135,7 +137,9 @@ class ListingReader:
         with self._reading("inspect the journal") as connection:
             check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             (executions,) = connection.execute("SELECT count(*) FROM executions").fetchone()
-            (size,) = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()
+            (size,) = connection.execute(
+                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            ).fetchone()
         kind = file_system(self._path)
         version = library_version()
         notes = []

@@ -16,7 +16,11 @@ def claim_status(record: ExecutionRecord, alive: Callable[[Owner], bool | None],
     if record.status != "running":
         return record.status
     owner = record.owner
-    if owner is None or (record.lease_expires_at is not None and record.lease_expires_at < now) or alive(owner) is False:
+    if (
+        owner is None
+        or (record.lease_expires_at is not None and record.lease_expires_at < now)
+        or alive(owner) is False
+    ):
         return "interrupted"
     return "running"
 

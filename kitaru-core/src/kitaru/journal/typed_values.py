@@ -82,7 +82,9 @@ class Writer:
             self.marked = True
             return made
         if not self.pickled:
-            self.offender = f"{'the value' if not path else 'the part ' + path} of type {kind.__module__}.{kind.__qualname__}"
+            self.offender = (
+                f"{'the value' if not path else 'the part ' + path} of type {kind.__module__}.{kind.__qualname__}"
+            )
         self.pickled = True
         return None
 
@@ -149,7 +151,9 @@ class Reader:
             return class_values.READERS[tag](value, self)
         if isinstance(tag, str) and tag.startswith("custom:"):
             return self._custom(tag[7:], value)
-        raise KitaruCorruptionError(f"a stored value has the unknown marker {tag!r}. A newer Kitaru may have written it.")
+        raise KitaruCorruptionError(
+            f"a stored value has the unknown marker {tag!r}. A newer Kitaru may have written it."
+        )
 
     def nested(self, value: Any) -> Any:
         """For class readers: the value of a part."""

@@ -146,7 +146,9 @@ def recall(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: di
     try:
         inputs = frame.inputs = encode_inputs(spec.parameters, args, kwargs, run.codec)
     except KitaruSerializationError as error:
-        raise KitaruSerializationError(f"checkpoint `{spec.name}` cannot be called with these arguments: {error}") from error
+        raise KitaruSerializationError(
+            f"checkpoint `{spec.name}` cannot be called with these arguments: {error}"
+        ) from error
     parent = frame.parent
     assert parent is not None
     root = parent.root
@@ -363,9 +365,7 @@ def find_cached(frame: Frame) -> Entry | None:
     assert inputs is not None
     now = frame.run.clock.now()
     detail = {**(call_detail(frame) or {}), "cached": True}
-    return Entry(
-        EntryKind.COMPLETED, frame.key, frame.name, 1, now, now, inputs.digest, inputs.data, output, detail
-    )
+    return Entry(EntryKind.COMPLETED, frame.key, frame.name, 1, now, now, inputs.digest, inputs.data, output, detail)
 
 
 def outside(frame: Frame | None, name: str) -> Frame:

@@ -123,7 +123,11 @@ async def result_async(child: Child) -> Any:
         return _recorded(child, recorded)
     async with run.gate_released():
         record = await ended_async(run.kernel, child.exec_id, child.run)
-    return await asyncio.to_thread(_journal_end, child, key, record) if record is not None else _journal_end(child, key, None)
+    return (
+        await asyncio.to_thread(_journal_end, child, key, record)
+        if record is not None
+        else _journal_end(child, key, None)
+    )
 
 
 async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRecord | None:
@@ -156,7 +160,9 @@ def _journal_end(child: Child, key: str, record: ExecutionRecord | None) -> Any:
         value = outcome.value_of(run.kernel, child.exec_id, child.run, record)
     except KitaruExecutionError as error:
         origin = error.failure_origin
-        entry.detail = {"failure": failures.failure_from(error, origin=origin or FailureOrigin.UNKNOWN, codec=run.codec)}
+        entry.detail = {
+            "failure": failures.failure_from(error, origin=origin or FailureOrigin.UNKNOWN, codec=run.codec)
+        }
         run.commit(entry)
         calls.remember_call(error, child.key)
         raise

@@ -129,7 +129,12 @@ def _let_go(run: Run, reason: ExecutionStopped) -> tuple[str, Any, BaseException
 
 
 def _finish(
-    run: Run, status: str, *, result: Payload | None = None, failure: dict[str, Any] | None = None, reason: str | None = None
+    run: Run,
+    status: str,
+    *,
+    result: Payload | None = None,
+    failure: dict[str, Any] | None = None,
+    reason: str | None = None,
 ) -> None:
     entries = run.take_buffered(0) if run.buffered else ()
     ended_at = run.clock.now()

@@ -131,9 +131,7 @@ class FlowLoop:
         assert spec is not None
         if spec.isolated:
             context = contextvars.copy_context()
-            return await self.loop.run_in_executor(
-                None, lambda: context.run(apart.run_apart, frame, args, kwargs)
-            )
+            return await self.loop.run_in_executor(None, lambda: context.run(apart.run_apart, frame, args, kwargs))
         if spec.retry.timeout is None:
             return await spec.function(*args, **kwargs)
         body: Awaitable[Any] = spec.function(*args, **kwargs)

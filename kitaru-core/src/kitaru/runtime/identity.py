@@ -47,7 +47,9 @@ def call_id(exec_id: str, key: str) -> str:
     return _uuid(f"call\0{exec_id}\0{key}".encode())
 
 
-def idempotency_key(exec_id: str, parent: str, name: str, explicit: str | None, digest: bytes | None, duplicate: int) -> str:
+def idempotency_key(
+    exec_id: str, parent: str, name: str, explicit: str | None, digest: bytes | None, duplicate: int
+) -> str:
     """A key for payment APIs and tools that stays the same across attempts, crashes and resumes of one call.
 
     Made from what the call is about, not from its place, so that unfinished calls that come back in another order

@@ -235,7 +235,10 @@ class Kernel:
         args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed",), self.alive)
         try:
-            reopened = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors((record.failure or {}).get("calls", ()))]
+            reopened = [
+                Entry(EntryKind.REOPENED, key)
+                for key in history.with_ancestors((record.failure or {}).get("calls", ()))
+            ]
             if reopened:
                 self.journal.append(claimed.lease, reopened)
             past = history.load(self.journal.entries(exec_id))

@@ -57,7 +57,8 @@ def _divergence(frame: Frame, recorded: Recorded) -> ExecutionDiverged:
     assert inputs is not None
     differences = compare(recorded.inputs or b"{}", inputs.data)
     lines = [
-        f"argument `{one.argument}`: recorded {one.recorded or 'nothing'}, now {one.now or 'nothing'}" for one in differences
+        f"argument `{one.argument}`: recorded {one.recorded or 'nothing'}, now {one.now or 'nothing'}"
+        for one in differences
     ]
     ended = "was recorded" if recorded.outcome is not None else "had started"
     return ExecutionDiverged(

@@ -92,9 +92,16 @@ def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException |
     message = failure.get("message")
     reason = message if origin is FailureOrigin.DIVERGENCE else None
     last = traceback_last_line(failure.get("traceback")) if reason is None else None
-    parts = [f"execution {record.exec_id} failed:", record.status_reason, reason, last or (message if not reason else None)]
+    parts = [
+        f"execution {record.exec_id} failed:",
+        record.status_reason,
+        reason,
+        last or (message if not reason else None),
+    ]
     text = " ".join(part for part in parts if part)
-    text += f"\nSee `kitaru executions get {record.exec_id}`; continue it with `kitaru executions retry {record.exec_id}`."
+    text += (
+        f"\nSee `kitaru executions get {record.exec_id}`; continue it with `kitaru executions retry {record.exec_id}`."
+    )
     return execution_error_from_failure(text, exec_id=record.exec_id, status="failed", origin=origin)
 
 

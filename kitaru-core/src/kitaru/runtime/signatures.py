@@ -19,7 +19,9 @@ def describe_function(function: Callable[..., Any], what: str) -> tuple[str, boo
     Raises KitaruUsageError for what cannot be a flow or checkpoint: not callable, a generator, a decorated one.
     """
     if hasattr(function, "spec") and hasattr(function, "__wrapped__"):
-        raise KitaruUsageError(f"@{what} was put on something that is a flow or checkpoint already; use one of the two.")
+        raise KitaruUsageError(
+            f"@{what} was put on something that is a flow or checkpoint already; use one of the two."
+        )
     if not callable(function):
         raise KitaruUsageError(f"@{what} decorates a function, not {type(function).__name__}.")
     name = getattr(function, "__name__", None) or type(function).__name__
