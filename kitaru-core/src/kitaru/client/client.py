@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kitaru.client.executions import Executions
-from kitaru.client.recovery import OWNERS_LOST_MAX, Recovery, recover
+from kitaru.client.recovery import Recovery, recover, recover_one, recoverable
 from kitaru.errors import KitaruFeatureNotAvailableError
+from kitaru.runtime.kernel import OWNERS_LOST_MAX
 
 if TYPE_CHECKING:
     from kitaru.client.diagnosis import Diagnosis
@@ -57,6 +58,16 @@ class KitaruClient:
         owners is parked: it becomes ``failed`` with origin ``runtime``, and ``retry`` continues it.
         """
         return recover(self._kernel, owners_lost_max=owners_lost_max)
+
+    def recoverable(self) -> list[str]:
+        """Ids of the executions that :meth:`recover` would continue (or park) now, oldest first."""
+        return recoverable(self._kernel)
+
+    def recover_one(self, exec_id: str, *, owners_lost_max: int = OWNERS_LOST_MAX) -> Recovery:
+        """:meth:`recover` for one execution."""
+        recovery = Recovery()
+        recover_one(self._kernel, exec_id, recovery, owners_lost_max=owners_lost_max)
+        return recovery
 
     def interrupt(self) -> list[str]:
         """Let go of every execution that this process drives, before its next checkpoint; gives their ids.

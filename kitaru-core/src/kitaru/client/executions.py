@@ -25,42 +25,6 @@ class Executions:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def list(
-        self,
-        *,
-        flow: str | None = None,
-        status: ExecutionStatus | str | None = None,
-        stack: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> list[Execution]:
-        """Executions, newest first by creation, without their calls. All filters are evaluated in the store.
-
-        Args:
-            flow: exact name of the flow.
-            status: a public status word; ``interrupted`` included.
-            stack: exact name of the stack.
-            limit: at most this many, 1 or more; default: all that match.
-            cursor: the ``exec_id`` that ended the previous page: the listing goes on behind it.
-
-        Raises:
-            KitaruUsageError: ``limit`` below 1, an unknown status, an unknown cursor.
-        """
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise KitaruUsageError(f"limit={limit!r}: must be a whole number, 1 or more.")
-        wanted = parse_status(status)
-        if cursor is not None:
-            self._check_cursor(cursor)
-        query = ExecutionQuery(
-            flow_name=flow,
-            statuses=(wanted.value,) if wanted is not None else (),
-            stack_name=stack,
-            limit=limit,
-            before=cursor,
-        )
-        records = self._kernel.journal.list(query, self._kernel.alive)
-        return [self._snapshot(record) for record in records]
-
     def get(self, exec_id: str) -> Execution:
         """One execution with its calls, attempts, artifacts and children."""
         from kitaru import snapshots
@@ -201,6 +165,44 @@ class Executions:
             raise KitaruUsageError(
                 f"cursor={cursor!r}: no such execution. Pass the exec_id of the last execution of the previous page."
             ) from error
+
+    # Last in the class: from here on, `list` names this method and not the type.
+
+    def list(
+        self,
+        *,
+        flow: str | None = None,
+        status: ExecutionStatus | str | None = None,
+        stack: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> list[Execution]:
+        """Executions, newest first by creation, without their calls. All filters are evaluated in the store.
+
+        Args:
+            flow: exact name of the flow.
+            status: a public status word; ``interrupted`` included.
+            stack: exact name of the stack.
+            limit: at most this many, 1 or more; default: all that match.
+            cursor: the ``exec_id`` that ended the previous page: the listing goes on behind it.
+
+        Raises:
+            KitaruUsageError: ``limit`` below 1, an unknown status, an unknown cursor.
+        """
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise KitaruUsageError(f"limit={limit!r}: must be a whole number, 1 or more.")
+        wanted = parse_status(status)
+        if cursor is not None:
+            self._check_cursor(cursor)
+        query = ExecutionQuery(
+            flow_name=flow,
+            statuses=(wanted.value,) if wanted is not None else (),
+            stack_name=stack,
+            limit=limit,
+            before=cursor,
+        )
+        records = self._kernel.journal.list(query, self._kernel.alive)
+        return [self._snapshot(record) for record in records]
 
 
 def parse_status(status: ExecutionStatus | str | None) -> ExecutionStatus | None:

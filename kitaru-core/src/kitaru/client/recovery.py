@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kitaru.errors import FailureOrigin, KitaruRuntimeError, KitaruStateError, KitaruUsageError
-from kitaru.journal.records import ExecutionRecord
+from kitaru.errors import KitaruRuntimeError, KitaruStateError, KitaruUsageError
+from kitaru.runtime.kernel import OWNERS_LOST_MAX
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
-
-#: An execution that has killed (or lost) this many owners is parked instead of being continued again.
-OWNERS_LOST_MAX = 5
 
 
 @dataclass(slots=True)
@@ -29,53 +26,33 @@ class Recovery:
     refused: dict[str, str] = field(default_factory=dict)
 
 
+def recoverable(kernel: Kernel) -> list[str]:
+    """Ids of the executions that a recovery would continue (or park) now, oldest first."""
+    return [record.exec_id for record in kernel.journal.recoverable(kernel.clock.now(), kernel.alive)]
+
+
 def recover(kernel: Kernel, *, owners_lost_max: int = OWNERS_LOST_MAX) -> Recovery:
     """One round; see ``KitaruClient.recover``."""
-    due, recovery = select(kernel, owners_lost_max=owners_lost_max)
-    for record in due:
-        try:
-            kernel.resume(record.exec_id, accept=("interrupted", "waiting"))
-        except KitaruStateError:
-            recovery.skipped.append(record.exec_id)
-        except KitaruRuntimeError as error:
-            recovery.refused[record.exec_id] = str(error)
-        else:
-            recovery.resumed.append(record.exec_id)
+    check_limit(owners_lost_max)
+    recovery = Recovery()
+    for exec_id in recoverable(kernel):
+        recover_one(kernel, exec_id, recovery, owners_lost_max=owners_lost_max)
     return recovery
 
 
-def select(kernel: Kernel, *, owners_lost_max: int = OWNERS_LOST_MAX) -> tuple[list[ExecutionRecord], Recovery]:
-    """What is to be continued now, oldest first, and the round so far: what lost too many owners is parked already."""
+def recover_one(kernel: Kernel, exec_id: str, recovery: Recovery, *, owners_lost_max: int = OWNERS_LOST_MAX) -> None:
+    """Continue or park one execution, in this process, and note in ``recovery`` which it was."""
+    try:
+        run = kernel.recover(exec_id, owners_lost_max=owners_lost_max)
+    except KitaruStateError:
+        recovery.skipped.append(exec_id)
+    except KitaruRuntimeError as error:
+        recovery.refused[exec_id] = str(error)
+    else:
+        (recovery.parked if run is None else recovery.resumed).append(exec_id)
+
+
+def check_limit(owners_lost_max: int) -> None:
+    """Raise KitaruUsageError unless the limit is a whole number, 1 or more."""
     if isinstance(owners_lost_max, bool) or not isinstance(owners_lost_max, int) or owners_lost_max < 1:
         raise KitaruUsageError(f"owners_lost_max={owners_lost_max!r}: must be a whole number, 1 or more.")
-    recovery = Recovery()
-    due = []
-    for record in kernel.journal.recoverable(kernel.clock.now(), kernel.alive):
-        # A suspended execution has no owner to lose: only one that died while it ran counts against the limit.
-        lost = record.owners_lost + (1 if record.owner is not None else 0)
-        if record.status != "running" or lost < owners_lost_max:
-            due.append(record)
-        elif _park(kernel, record, lost):
-            recovery.parked.append(record.exec_id)
-        else:
-            recovery.skipped.append(record.exec_id)
-    return due, recovery
-
-
-def _park(kernel: Kernel, record: ExecutionRecord, lost: int) -> bool:
-    """End an execution as failed because it lost ``lost`` owners; False when somebody else took it first."""
-    message = (
-        f"the execution lost {lost} owners: each process that drove it died (killed, out of memory, or crashed by the "
-        f"flow itself). It is parked; `kitaru executions retry {record.exec_id}` continues it from its journal."
-    )
-    failure = {"message": message, "exception_type": None, "traceback": None, "origin": str(FailureOrigin.RUNTIME)}
-    try:
-        claimed = kernel.journal.claim(
-            record.exec_id, kernel.owner, kernel.lease_seconds, ("interrupted",), kernel.alive
-        )
-        kernel.journal.finish(
-            claimed.lease, "failed", ended_at=kernel.clock.now(), failure=failure, status_reason=message
-        )
-    except KitaruStateError:  # a lease error is one too
-        return False
-    return True
