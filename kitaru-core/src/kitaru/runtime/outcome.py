@@ -81,11 +81,11 @@ def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRec
     if status is ExecutionStatus.COMPLETED:
         return kernel.decode(record.result) if record.result is not None else None
     if status is ExecutionStatus.FAILED:
-        raise failed_error(kernel, record, cause) from (cause or _recorded_cause(kernel, record))
+        raise failed_error(record) from (cause or _recorded_cause(kernel, record))
     raise _without_result(kernel, record, status)
 
 
-def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException | None) -> KitaruExecutionError:
+def failed_error(record: ExecutionRecord) -> KitaruExecutionError:
     """The typed error of a failed execution: id, status, reason, last traceback line, and the next command."""
     failure = record.failure or {}
     origin = FailureOrigin(failure.get("origin", FailureOrigin.UNKNOWN))
@@ -106,7 +106,7 @@ def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException |
 
 
 def _recorded_cause(kernel: Kernel, record: ExecutionRecord) -> BaseException | None:
-    if not record.failure:
+    if not record.failure or not record.failure.get("exception_type"):
         return None
     return failures.exception_from(record.failure, kernel.codec)
 
