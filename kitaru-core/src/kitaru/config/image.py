@@ -7,7 +7,14 @@ from typing import Any
 
 from kitaru.errors import KitaruUsageError
 
-_FIELDS = ("base_image", "requirements", "dockerfile", "environment", "apt_packages", "replicate_local_python_environment")
+_FIELDS = (
+    "base_image",
+    "requirements",
+    "dockerfile",
+    "environment",
+    "apt_packages",
+    "replicate_local_python_environment",
+)
 _LISTS = ("requirements", "apt_packages")
 # Names of environment variables whose values never reach the journal.
 _SECRET_MARKS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "AUTH", "DSN")
@@ -25,7 +32,9 @@ def normalise(value: Any, where: str) -> dict[str, Any] | None:
     if isinstance(value, str):
         value = {"base_image": value}
     if not isinstance(value, Mapping):
-        raise KitaruUsageError(f"{where}: an image is a text (the base image) or a mapping, not {type(value).__name__}.")
+        raise KitaruUsageError(
+            f"{where}: an image is a text (the base image) or a mapping, not {type(value).__name__}."
+        )
     fields = {key: item for key, item in value.items() if item is not None}
     parent = fields.pop("parent_image", None)
     if parent is not None:

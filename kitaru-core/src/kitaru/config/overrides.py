@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Literal
 
@@ -37,7 +37,7 @@ class KitaruConfig:
 class Overrides:
     """Everything :func:`configure` can set; None: not set. A new object per change, so identity tells them apart."""
 
-    execution: KitaruConfig = KitaruConfig()
+    execution: KitaruConfig = field(default_factory=KitaruConfig)
     project: str | None = None
     journal: str | None = None
     durability: str | None = None
@@ -56,15 +56,15 @@ def current() -> Overrides:
 
 def configure(
     *,
-    stack: str | None | Unset = UNSET,
+    stack: str | Unset | None = UNSET,
     image: Any = UNSET,
-    cache: bool | None | Unset = UNSET,
-    retries: int | None | Unset = UNSET,
-    project: str | None | Unset = UNSET,
-    journal: str | None | Unset = UNSET,
-    durability: Literal["full", "process"] | None | Unset = UNSET,
-    max_concurrency: int | None | Unset = UNSET,
-    allow_pickle: bool | None | Unset = UNSET,
+    cache: bool | Unset | None = UNSET,
+    retries: int | Unset | None = UNSET,
+    project: str | Unset | None = UNSET,
+    journal: str | Unset | None = UNSET,
+    durability: Literal["full", "process"] | Unset | None = UNSET,
+    max_concurrency: int | Unset | None = UNSET,
+    allow_pickle: bool | Unset | None = UNSET,
 ) -> KitaruConfig:
     """Set defaults for this process. What is left out stays as it is, ``None`` clears a setting.
 

@@ -22,7 +22,7 @@ def config_directory() -> Path:
     path = Path(os.path.abspath(os.path.expanduser(named))) if named else _platform_directory()
     if path.exists() and not path.is_dir():
         raise KitaruUsageError(
-            f"the configuration directory {path} is a file. Set {environment.CONFIG_PATH} to a directory (it is created "
+            f"the configuration directory {path} is a file. Set {environment.CONFIG_PATH} to a directory (it is made "
             "when something is written into it)."
         )
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ class ProjectDefaults:
     """What a project file says; ``path`` is None when there is no such file."""
 
     path: Path | None = None
-    execution: KitaruConfig = KitaruConfig()
+    execution: KitaruConfig = field(default_factory=KitaruConfig)
     project: str | None = None
 
 
