@@ -347,7 +347,8 @@ def caching(frame: Frame) -> bool:
     """Whether this call may answer, and be answered by, calls of other executions."""
     assert frame.spec is not None
     wanted = frame.spec.cache if frame.spec.cache is not None else frame.run.spec.cache
-    return bool(wanted) and frame.inputs is not None and frame.inputs.digest is not None
+    # A digest that leaves an argument out says nothing about calls of other executions.
+    return bool(wanted) and frame.inputs is not None and frame.inputs.complete and frame.inputs.digest is not None
 
 
 def cache_key(frame: Frame) -> bytes:

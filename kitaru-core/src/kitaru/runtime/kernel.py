@@ -18,7 +18,7 @@ from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntime
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Journal
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Owner, Payload
-from kitaru.runtime import driver, entrypoint, history, inputs, lease
+from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
@@ -306,6 +306,7 @@ class Kernel:
         self._require_process()
         self.runs[run.exec_id] = run
         self._ticker.start()
+        interrupts.watch(self)
         if self.capture is not None:
             self.capture.enter()
         if self.events is not None:
