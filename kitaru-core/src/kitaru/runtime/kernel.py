@@ -11,7 +11,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
@@ -330,11 +330,7 @@ class Kernel:
                 f"`{record.entrypoint['module']}:{record.entrypoint['qualname']}` is not a flow any more (it is a "
                 f"{type(found).__name__}). Put the @flow back to continue execution {record.exec_id}."
             )
-        # What `.run()` and the settings said when it started still holds, whatever is configured where it continues.
-        # A child's record carries its parent's spec, which says nothing about the child's own flow.
-        frozen = record.spec.get("resolved_execution", {}) if record.parent_exec_id is None else {}
-        changes = {name: frozen[name] for name in ("cache", "retries") if name in frozen}
-        return replace(spec, **changes) if changes else spec
+        return spec
 
     def _require_same_inputs(self, earlier: ExecutionRecord, now: ExecutionRecord) -> None:
         if earlier.inputs_digest is None or now.inputs_digest is None or earlier.inputs_digest == now.inputs_digest:
