@@ -96,5 +96,3 @@ def _bytes(size: Any) -> str | None:
             return f"{size:.1f} {unit}" if isinstance(size, float) else f"{size} {unit}"
         size = size / 1000
     return None
-
-

@@ -112,7 +112,9 @@ def text_of(value: Any) -> str:
     from kitaru.inspection import serialize_artifact_value
 
     shown = serialize_artifact_value(value)
-    return shown["value"] if shown["value_format"] == "repr" else json.dumps(shown["value"], indent=2, ensure_ascii=False)
+    return (
+        shown["value"] if shown["value_format"] == "repr" else json.dumps(shown["value"], indent=2, ensure_ascii=False)
+    )
 
 
 def _unsuccessful(client: KitaruClient, last: Progress, *, command: str, output: str) -> NoReturn:

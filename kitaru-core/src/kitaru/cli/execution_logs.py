@@ -149,5 +149,3 @@ def _moment(timestamp: str | None) -> str:
         return datetime.fromisoformat(timestamp).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except ValueError:
         return clean(timestamp)
-
-

@@ -139,9 +139,7 @@ def _continue(command: str, exec_id: str, output: str, *, retry: bool) -> None:
         last = guarded(
             command,
             output,
-            lambda: driving.to_the_end(
-                client, exec_id, command=command, output=output, streams=streams, since=since
-            ),
+            lambda: driving.to_the_end(client, exec_id, command=command, output=output, streams=streams, since=since),
         )
     guarded(command, output, lambda: driving.finish(client, last, command=command, output=output))
 

@@ -16,16 +16,16 @@ class LazyGroup(click.Group):
         self._table = table
         self._plugins = plugins
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [*self._table, *sorted(self._plugin_commands())]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         row = self._table.get(cmd_name)
         if row is not None:
             return _load(row[0])
         return _plugin_command(cmd_name) if self._plugins else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         rows = [(name, help_text) for name, (_, help_text) in self._table.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

@@ -133,7 +133,7 @@ def snapshot(title: str, rows: Iterable[tuple[str, Any]], *, warning: str | None
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A title and aligned columns; an empty table says ``none found``."""
     if not rows:
-        snapshot(title, [(title.split()[-1].capitalize(), "none found")])
+        snapshot(title, [(title.rsplit(maxsplit=1)[-1].capitalize(), "none found")])
         return
     cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in [list(header), *cells]) for place in range(len(header))]
@@ -160,13 +160,15 @@ def parse_json_object(text: str | None, option: str) -> dict[str, Any]:
         raise KitaruUsageError(f"Invalid JSON for `{option}`: it is nested too deeply") from error
     if not isinstance(value, dict):
         raise KitaruUsageError(
-            f"`{option}` takes a JSON object, such as '{{\"topic\": \"rust\"}}'; got {type(value).__name__}."
+            f'`{option}` takes a JSON object, such as \'{{"topic": "rust"}}\'; got {type(value).__name__}.'
         )
     return value
 
 
 def duration(seconds: float) -> str:
     """Seconds for people: ``85 ms``, ``1.25 s``, ``2 m 05 s``, ``1 h 02 m``."""
+    if seconds < 0.001:
+        return "<1 ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:

@@ -29,7 +29,7 @@ def load(name: str) -> click.Command | None:
                 raise click.ClickException(f"{error} See `kitaru plugins list`.") from error
             if not isinstance(found, click.Command):
                 raise click.ClickException(
-                    f"the command `{name}` of a plugin, {command.path}, is no click command but a {type(found).__name__}."
+                    f"the command `{name}` of a plugin is no click command: {command.path} is a {type(found).__name__}."
                 )
             return found
     return None

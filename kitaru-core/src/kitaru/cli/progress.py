@@ -98,7 +98,9 @@ def _live(looks: Iterator[Progress], streams: tuple[Redirectable, Redirectable],
     console = Console(stderr=True, file=streams[1].target)
     before = streams[0].target, streams[1].target
     last = None
-    with Live(console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
+    with Live(
+        console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+    ) as live:
         # Behind the log capture: what the flow prints appears above the table, and is still captured.
         for stream, target in zip(streams, before, strict=True):
             if is_terminal(target):
@@ -120,7 +122,9 @@ def _print_calls(console: Console, last: Progress, since: int) -> None:
 
     calls = [call for call in last.timeline.calls.values() if not _reused(call, since)]
     for call in calls[-_SHOWN_MAX:]:
-        console.print(Text.assemble("  ", (f"{call.status.value:<10}", _STYLES.get(call.status, "")), f" {describe(call)}"))
+        console.print(
+            Text.assemble("  ", (f"{call.status.value:<10}", _STYLES.get(call.status, "")), f" {describe(call)}")
+        )
     if len(calls) > _SHOWN_MAX:
         console.print(Text(f"  ... and {len(calls) - _SHOWN_MAX} earlier calls", style="dim"))
 

@@ -102,7 +102,9 @@ class _Recovering:
             return False
         command = [sys.executable, "-m", "kitaru.cli.recover_worker", exec_id]
         # A session of its own: Ctrl-C on the terminal reaches the workers once, through `stop`.
-        self.workers[exec_id] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        self.workers[exec_id] = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        )
         return True
 
     def _reap(self) -> None:

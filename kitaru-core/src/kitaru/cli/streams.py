@@ -34,8 +34,8 @@ class Redirectable:
 def user_output(*, to_stderr: bool) -> Iterator[tuple[Redirectable, Redirectable]]:
     """Put redirectable streams in for stdout and stderr while user code runs.
 
-    ``to_stderr``: what it prints goes to stderr, also what native code writes to file descriptor 1, so that stdout holds
-    nothing but the command's JSON.
+    ``to_stderr``: what it prints goes to stderr, also what native code writes to file descriptor 1, so that stdout
+    holds nothing but the command's JSON.
     """
     stdout, stderr = sys.stdout, sys.stderr
     streams = Redirectable(stderr if to_stderr else stdout), Redirectable(stderr)
