@@ -14,19 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--salvage", metavar="TARGET", help="Copy what can still be read from a damaged journal into the new file TARGET."
-)
 @output_option
-def doctor(salvage: str | None, output: str) -> None:
+def doctor(output: str) -> None:
     """Check the journal and this installation. Changes nothing.
 
     The exit code is 1 when something is wrong: the journal cannot be opened, is damaged, or lies on a file system that
     SQLite cannot lock.
     """
-    if salvage is not None:
-        _salvage(salvage, output)
-        return
 
     def examined() -> Diagnosis:
         from kitaru.client.diagnosis import diagnose
@@ -72,20 +66,6 @@ def _print_diagnosis(found: Diagnosis) -> None:
         success("The journal is sound.")
     else:
         click.echo(f"{len(found.problems)} problem{'s' if len(found.problems) > 1 else ''} found.")
-
-
-def _salvage(target: str, output: str) -> None:
-    def salvaged() -> dict[str, Any]:
-        from kitaru.client.diagnosis import salvage_journal
-
-        return salvage_journal(target)
-
-    item = guarded("doctor", output, salvaged)
-    if output == "json":
-        print_item("doctor", item)
-        return
-    counts = ", ".join(f"{value} {name}" for name, value in item.items() if isinstance(value, int))
-    success(f"Salvaged into {target}", f"{counts}. Use it with KITARU_JOURNAL_URL=sqlite:///{target}")
 
 
 def _bytes(size: Any) -> str | None:

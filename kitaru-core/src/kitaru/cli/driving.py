@@ -94,7 +94,7 @@ def finish(
     if output == "json":
         from kitaru.inspection import serialize_artifact_value, serialize_execution
 
-        item = {"exec_id": exec_id, "target": target, "status": last.status.value}
+        item: dict[str, Any] = {"exec_id": exec_id, "target": target, "status": last.status.value}
         item["execution"] = serialize_execution(client.executions.get(exec_id))
         print_item(command, {**item, "result": serialize_artifact_value(value)})
         return
@@ -119,6 +119,7 @@ def text_of(value: Any) -> str:
 
 def _unsuccessful(client: KitaruClient, last: Progress, *, command: str, output: str) -> NoReturn:
     exec_id = last.record.exec_id
+    kind: str | None
     try:
         client.executions.result(exec_id)
     except Exception as error:

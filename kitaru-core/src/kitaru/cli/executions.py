@@ -23,6 +23,7 @@ from kitaru.cli.output import (
 from kitaru.cli.streams import user_output
 
 if TYPE_CHECKING:
+    from kitaru.client import KitaruClient
     from kitaru.models import CheckpointCall, Execution
 
 _CALLS_SHOWN = 40
@@ -206,7 +207,7 @@ def _took(execution: Execution) -> str:
     return duration((execution.ended_at - execution.started_at).total_seconds())
 
 
-def _client() -> Any:
+def _client() -> KitaruClient:
     from kitaru.client import KitaruClient
 
     return KitaruClient()

@@ -40,7 +40,7 @@ def user_output(*, to_stderr: bool) -> Iterator[tuple[Redirectable, Redirectable
     stdout, stderr = sys.stdout, sys.stderr
     streams = Redirectable(stderr if to_stderr else stdout), Redirectable(stderr)
     saved = _divert_descriptor(stdout) if to_stderr else None
-    sys.stdout, sys.stderr = streams  # type: ignore[assignment]
+    sys.stdout, sys.stderr = streams
     try:
         yield streams
     finally:
