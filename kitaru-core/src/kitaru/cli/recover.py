@@ -38,14 +38,14 @@ def recover(watch: bool, interval: float, max_parallel: int, output: str) -> Non
     faster to take is skipped. Without --watch the command ends when all have ended, with exit code 1 if one of them
     failed or could not be continued.
     """
-    rounds = guarded("recover", output, lambda: _Recovering.checked(interval, max_parallel, output))
+    rounds = guarded("recover", output, lambda: _Recovering.checked(interval, max_parallel, output, watch))
     before = {number: signal.signal(number, rounds.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        guarded("recover", output, lambda: rounds.go(watch=watch, interval=interval))
+        guarded("recover", output, lambda: rounds.go(interval))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    rounds.report(watch=watch)
+    rounds.report()
 
 
 @dataclass
@@ -55,29 +55,30 @@ class _Recovering:
     client: KitaruClient
     output: str
     parallel_max: int
+    watch: bool
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ended: list[dict[str, Any]] = field(default_factory=list)
     retry_at: dict[str, float] = field(default_factory=dict)
     stopping: bool = False
 
     @classmethod
-    def checked(cls, interval: float, parallel_max: int, output: str) -> _Recovering:
+    def checked(cls, interval: float, parallel_max: int, output: str, watch: bool) -> _Recovering:
         from kitaru.client import KitaruClient
 
         if not interval > 0:
             raise KitaruUsageError(f"--interval must be above 0; got {interval}.")
         if parallel_max < 1:
             raise KitaruUsageError(f"--max-parallel must be 1 or more; got {parallel_max}.")
-        return cls(KitaruClient(), output, parallel_max)
+        return cls(KitaruClient(), output, parallel_max, watch)
 
-    def go(self, *, watch: bool, interval: float) -> None:
-        """Work off what is due now; with ``watch`` look again every ``interval`` seconds until stopped."""
+    def go(self, interval: float) -> None:
+        """Work off what is due now; with ``--watch`` look again every ``interval`` seconds until stopped."""
         todo = self.client.recoverable()
         look_at = time.monotonic() + interval
-        while not self.stopping and (todo or self.workers or watch):
+        while not self.stopping and (todo or self.workers or self.watch):
             todo = [one for one in todo if not self._start(one)]
             self._reap()
-            if watch and time.monotonic() >= look_at:
+            if self.watch and time.monotonic() >= look_at:
                 todo = self.client.recoverable()
                 look_at = time.monotonic() + interval
             time.sleep(_PAUSE_SECONDS)
@@ -131,22 +132,23 @@ class _Recovering:
             result = "lost"  # the worker died: the next look tries again, until the execution is parked
         reason = said.splitlines()[-1] if said and result in ("refused", "lost") else None
         row = {"exec_id": exec_id, "result": result, "status": status.value, "reason": reason}
-        self.ended.append(row)
-        if self.output == "json":
+        if not self.watch:
+            self.ended.append(row)
+        elif self.output == "json":
             print_event("recover", result, row)
-        else:
+        if self.output == "text":
             click.echo(f"  {result:<8} {exec_id}  {status.value}" + (f"  {clean(reason)}" if reason else ""))
 
-    def report(self, *, watch: bool) -> None:
-        """The last word, and the exit code."""
-        if self.output == "json":
+    def report(self) -> None:
+        """The last word, and the exit code. With ``--watch`` there is no end to report: JSON came as one event each."""
+        if self.output == "json" and not self.watch:
             print_items("recover", self.ended)
-        elif not self.ended:
+        elif not self.ended and not self.watch:
             click.echo("Nothing to recover.")
         if self.stopping:
             exit_with_error("recover", "Interrupted.", output=self.output, error_type="KeyboardInterrupt", code=130)
         bad = [row for row in self.ended if row["result"] in ("refused", "lost", "parked") or row["status"] == "failed"]
-        if bad and not watch:
+        if bad:
             raise SystemExit(1)
 
 

@@ -63,7 +63,8 @@ def research(folder: str | None = None, report: str = "research-report.md", pace
     documents = read_file.map(found.files)
     findings = [future.result() for future in extract.map(documents, pace=pace)]
     summary = summarise(findings)
-    return write_report(report, summary, findings, found.skipped)
+    path: str = write_report(report, summary, findings, found.skipped)
+    return path
 
 
 @checkpoint
@@ -101,7 +102,7 @@ def summarise(findings: list[Findings]) -> str:
 def write_report(report: str, summary: str, findings: list[Findings], skipped: dict[str, str]) -> str:
     lines = ["# Research report", "", summary]
     for found in findings:
-        lines += ["", f"## {Path(found.path).name}", "", f"Terms: {', '.join(found.terms) or 'none'}", ""]
+        lines += ["", f"## {name_of(found.path)}", "", f"Terms: {', '.join(found.terms) or 'none'}", ""]
         lines += [f"- {sentence}" for sentence in found.sentences]
     if skipped:
         lines += ["", "## Left out", "", *(f"- {path}: {reason}" for path, reason in skipped.items())]
@@ -137,6 +138,11 @@ def find_files(folder: str | None) -> Folder:
     return found
 
 
+def name_of(path: str) -> str:
+    """`random.py`, and `logging/__init__.py` with its folder."""
+    return "/".join(Path(path).parts[-2:]) if Path(path).stem == "__init__" else Path(path).name
+
+
 def why_not(path: Path) -> str | None:
     """Why a file is not read; None if it is text of a sane size."""
     try:
@@ -166,7 +172,8 @@ def best_sentences(text: str, counts: Counter[str]) -> list[str]:
 
     def score(sentence: str) -> float:
         words = re.findall(r"[A-Za-z][a-z]{3,}", sentence)
-        return sum(counts[word.lower()] for word in words) / len(words) if 6 <= len(words) <= 40 else 0.0
+        whole = re.fullmatch(r"[A-Z].*[.!?]", sentence) is not None and 6 <= len(words) <= 40
+        return sum(counts[word.lower()] for word in words) / len(words) if whole else 0.0
 
     best = sorted(set(sentences), key=lambda one: (-score(one), one))[:SENTENCES_PER_FILE]
     return sorted((one for one in best if score(one) > 0), key=text.find)
