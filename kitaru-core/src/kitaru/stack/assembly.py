@@ -18,7 +18,7 @@ from kitaru.journal.log_records import LogRecord
 from kitaru.plugins.manager import plugin_manager
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
-from kitaru.runtime.entrypoint import MAIN_ALIAS
+from kitaru.runtime.entrypoint import class_aliases
 from kitaru.runtime.kernel import Kernel
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
@@ -209,5 +209,5 @@ def _codec(settings: Settings) -> Codec:
     return Codec(
         allow_pickle=settings.allow_pickle,
         serializers=plugin_manager().serializers(),
-        aliases={"__main__": MAIN_ALIAS},
+        aliases=class_aliases(),
     )
