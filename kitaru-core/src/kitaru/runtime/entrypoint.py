@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -23,20 +24,26 @@ _loading = threading.local()
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
     """The entrypoint record of a function: module and qualname, file, import root, working directory, sys.path."""
     module_name = getattr(function, "__module__", None) or "__main__"
-    module = sys.modules.get(module_name)
-    is_main = module_name in ("__main__", MAIN_ALIAS)
-    file = getattr(module, "__file__", None)
+    file = getattr(sys.modules.get(module_name), "__file__", None)
+    cwd = os.getcwd()
+    return {
+        **_place(module_name, file),
+        "qualname": getattr(function, "__qualname__", getattr(function, "__name__", "")),
+        "cwd": cwd,
+        "sys_path": [entry or cwd for entry in sys.path],
+    }
+
+
+@functools.lru_cache(maxsize=256)
+def _place(module_name: str, file: str | None) -> dict[str, Any]:
     name = "__main__" if module_name == MAIN_ALIAS else module_name
     if module_name == "__main__":
         name = real_main_name() or name
     return {
         "module": name,
-        "main": is_main,
-        "qualname": getattr(function, "__qualname__", getattr(function, "__name__", "")),
+        "main": module_name in ("__main__", MAIN_ALIAS),
         "file": os.path.abspath(file) if file else None,
         "root": _import_root(name, file),
-        "cwd": os.getcwd(),
-        "sys_path": [entry or os.getcwd() for entry in sys.path],
     }
 
 
