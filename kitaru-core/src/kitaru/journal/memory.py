@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -292,13 +293,15 @@ class MemoryJournal:
             return
         self._check(lease)
         stored = self._entries[lease.no]
+        new = []
         for entry in entries:
-            if not entry.seq:
+            resent = entry.seq != 0
+            if not resent:
                 entry.seq = lease.next_seq
                 lease.next_seq += 1
-            elif any(known.seq == entry.seq for known in reversed(stored)):
-                continue  # sent again
-            stored.append(_copied_entry(entry))
+            if not resent or all(known.seq != entry.seq for known in stored):
+                new.append(_copied_entry(entry))
+        stored += new  # only now: an entry that is refused refuses all of them
 
     def _require(self, exec_id: str) -> tuple[int, ExecutionRecord]:
         no = self._numbers.get(exec_id)
@@ -317,9 +320,9 @@ def _copied(record: ExecutionRecord) -> ExecutionRecord:
     """A copy that shares nothing mutable with its original."""
     return replace(
         record,
-        entrypoint=copy.deepcopy(record.entrypoint),
-        spec=copy.deepcopy(record.spec),
-        failure=copy.deepcopy(record.failure),
+        entrypoint=_json(record.entrypoint),
+        spec=_json(record.spec),
+        failure=_json(record.failure),
         result=copy.copy(record.result),
     )
 
@@ -334,4 +337,9 @@ def _listed(record: ExecutionRecord) -> ExecutionRecord:
 
 
 def _copied_entry(entry: Entry) -> Entry:
-    return replace(entry, detail=copy.deepcopy(entry.detail), output=copy.copy(entry.output))
+    return replace(entry, detail=_json(entry.detail), output=copy.copy(entry.output))
+
+
+def _json(value: Any) -> Any:
+    """A copy by way of JSON, as every other journal makes one."""
+    return None if value is None else json.loads(json.dumps(value))

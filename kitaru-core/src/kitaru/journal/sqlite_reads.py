@@ -107,7 +107,7 @@ class ListingReader:
 
     def info(self, url: str, durability: str, mode: str) -> dict[str, Any]:
         with self._reading("inspect the journal") as connection:
-            check = connection.pragma("quick_check(1)")
+            check = connection.execute("PRAGMA quick_check(1)").get
             executions = connection.execute("SELECT count(*) FROM executions").get
             size = connection.pragma("page_count") * connection.pragma("page_size")
         kind = file_system(self._path)
