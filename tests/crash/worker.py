@@ -14,13 +14,14 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.crash import kernels, shapes
 
-from kitaru.errors import KitaruError
+from kitaru.errors import KitaruError, KitaruLeaseError
 from kitaru.journal.records import Owner
 from kitaru.testing.crash import CrashingJournal, CrashPoint
 
@@ -45,11 +46,13 @@ def perform(order: Order) -> dict[str, Any]:
     """Start or resume, wait for the end, and say how it ended."""
     directory = Path(order.directory)
     os.environ[shapes.EFFECTS_VARIABLE] = str(directory / "effects")
+    os.environ[shapes.GATES_VARIABLE] = str(directory)
     owner = None
     if order.host is not None:
         owner = Owner(order.host, order.host, "test", os.getpid(), 1)
     kernel = kernels.open_kernel(directory, lease_seconds=order.lease_seconds, owner=owner)
     crashing = CrashingJournal(kernel.journal, CrashPoint.parse(order.crash) if order.crash else None)
+    crashing.append = _noting_refusals(crashing.append, directory)
     kernel.journal = crashing
     if order.barrier is not None:
         Path(order.barrier + f".{os.getpid()}").touch()
@@ -64,6 +67,19 @@ def perform(order: Order) -> dict[str, Any]:
     except KitaruError as error:
         return {"error": type(error).__name__, "text": str(error), "writes": len(crashing.log)}
     return {"exec_id": handle.exec_id, "result": repr(result), "writes": len(crashing.log)}
+
+
+def _noting_refusals(write: Callable[..., Any], directory: Path) -> Callable[..., Any]:
+    """Leave a file when a write is refused because somebody else has the lease."""
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return write(*args, **kwargs)
+        except KitaruLeaseError:
+            (directory / f"refused-{os.getpid()}").touch()
+            raise
+
+    return noting
 
 
 def answer(order: Order) -> int:
