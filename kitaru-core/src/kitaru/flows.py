@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from kitaru.errors import KitaruUsageError
 from kitaru.handles import FlowHandle
-from kitaru.runtime import children
+from kitaru.runtime import children, entrypoint
 from kitaru.runtime.context import current_frame
 from kitaru.runtime.signatures import describe_function, refuse_reserved
 from kitaru.runtime.specs import DivergencePolicy, FlowSpec
@@ -28,6 +28,7 @@ class FlowDefinition(Generic[P, R]):
         self.spec = spec
         self.stack = stack
         self.image = image
+        self._importable: bool | None = None  # not looked at yet
 
     def run(
         self,
@@ -53,6 +54,8 @@ class FlowDefinition(Generic[P, R]):
         """
         from kitaru.stack import assembly  # settings, plugins and stores: read when a flow runs, not at import
 
+        if self._importable is None:
+            self._check_importable()
         spec = self._spec_for(cache, retries)
         frame = current_frame.get()
         if frame is not None:
@@ -75,6 +78,20 @@ class FlowDefinition(Generic[P, R]):
             f"flow `{name}` cannot be called directly: start it with `{name}.run(...)`, which gives a handle, or "
             f"`{name}.run(...).wait()` for its result."
         )
+
+    def _check_importable(self) -> None:
+        reason = entrypoint.why_not_importable(entrypoint.describe(self.spec.function))
+        self._importable = reason is None
+        if reason is not None:
+            import warnings
+
+            warnings.warn(
+                f"flow `{self.spec.name}` cannot be loaded by another process: {reason}. After a crash its executions can "
+                "only be continued by running this program again with the same idempotency_key. Define the flow at the top "
+                "level of a module or script to make `kitaru executions resume` work.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _spec_for(self, cache: bool | None, retries: int | None) -> FlowSpec:
         if cache is None and retries is None:

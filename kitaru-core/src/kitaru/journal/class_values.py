@@ -113,10 +113,8 @@ def _write_model(value: Any, kind: type, writer: Writer, path: str) -> dict[str,
     return _form("pydantic", kind, writer, fields, **parts)
 
 
-def _write_exception(value: BaseException, kind: type, writer: Writer, path: str) -> dict[str, Any] | None:
-    if isinstance(value, BaseExceptionGroup):
-        return None
-    state = {key: item for key, item in value.__dict__.items() if key != "__notes__" and not key.startswith("_kitaru")}
+def _write_exception(value: BaseException, kind: type, writer: Writer, path: str) -> dict[str, Any]:
+    state = exception_state(value)
     return _form(
         "exception",
         kind,
@@ -134,7 +132,7 @@ def _read_enum(form: dict[str, Any], reader: Reader) -> Any:
     kind = reader.find_class(form["class"])
     if not issubclass(kind, Enum):
         raise _mismatch(kind, "an enum")
-    member = kind.__members__.get(form["v"])
+    member: Any = kind.__members__.get(form["v"])
     if member is None and "|" in form["v"]:  # a combination of flags
         for name in form["v"].split("|"):
             member = kind.__members__[name] if member is None else member | kind.__members__[name]
@@ -154,7 +152,7 @@ def _read_dataclass(form: dict[str, Any], reader: Reader) -> Any:
     kind = reader.find_class(form["class"])
     if not hasattr(kind, "__dataclass_fields__"):
         raise _mismatch(kind, "a dataclass")
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     for name, item in form["v"].items():
         object.__setattr__(made, name, reader.nested(item))
     return made
@@ -180,21 +178,61 @@ def _read_exception(form: dict[str, Any], reader: Reader) -> Any:
     if not issubclass(kind, BaseException):
         raise _mismatch(kind, "an exception")
     made = make_exception(kind, tuple(reader.nested(item) for item in form["v"]))
-    made.__dict__.update({key: reader.nested(item) for key, item in form.get("state", ())})
+    restore_state(made, {key: reader.nested(item) for key, item in form.get("state", ())})
     for note in form.get("notes", ()):
         made.add_note(note)
     return made
 
 
-def make_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    """An instance of an exception class with these ``args``, without running its ``__init__``.
+# What builtin exceptions keep outside their args and their __dict__.
+_NATIVE: tuple[tuple[type[BaseException], tuple[str, ...]], ...] = (
+    (OSError, ("errno", "strerror", "filename", "filename2")),
+    (ImportError, ("name", "path")),
+    (NameError, ("name",)),
+    (AttributeError, ("name",)),
+    (StopIteration, ("value",)),
+    (SystemExit, ("code",)),
+)
 
-    Builtin classes keep state of their own (errno, the unicode errors' positions): those are called, they run no
-    user code.
+
+def exception_state(error: BaseException) -> dict[str, Any]:
+    """What an exception holds besides its args: its attributes, without Kitaru's own and without its notes."""
+    state = {
+        key: item
+        for key, item in getattr(error, "__dict__", {}).items()
+        if key != "__notes__" and not key.startswith("_kitaru")
+    }
+    for kind, names in _NATIVE:
+        if isinstance(error, kind):
+            state.update((name, item) for name in names if (item := getattr(error, name, None)) is not None)
+    return state
+
+
+def restore_state(error: BaseException, state: dict[str, Any]) -> None:
+    """Put back what :func:`exception_state` gave; what the class does not take (a property by now) is left out."""
+    native = {name for kind, names in _NATIVE if isinstance(error, kind) for name in names}
+    for key, item in state.items():
+        if key in native:
+            try:
+                setattr(error, key, item)
+            except (AttributeError, TypeError):
+                continue
+        elif hasattr(error, "__dict__"):
+            error.__dict__[key] = item
+
+
+def make_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An instance of an exception class with these ``args``, made without running any code of the class.
+
+    The nearest builtin class makes it: that also fills what C code keeps (the positions of unicode errors, the
+    members of a group).
     """
-    if kind.__module__ == builtins.__name__:
-        return kind(*args)
-    made = kind.__new__(kind, *args)
+    base = next(one for one in kind.__mro__ if one.__module__ == builtins.__name__)
+    made: BaseException = base.__new__(kind, *args)
+    try:
+        base.__init__(made, *args)  # type: ignore[misc]  on the builtin class, not on the instance's
+    except TypeError:  # the class called its builtin base with other arguments than it shows
+        pass
     made.args = args
     return made
 

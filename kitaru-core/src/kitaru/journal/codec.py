@@ -20,13 +20,18 @@ import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii
 from typing import Any, Protocol
 
 from kitaru.errors import KitaruCorruptionError, KitaruSerializationError
-from kitaru.journal.typed_values import Reader, Writer, plain
+from kitaru.journal.typed_values import MARK, Reader, Writer, plain
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
+_ENCODE_SORTED = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False, sort_keys=True).encode
 _DECODE = json.JSONDecoder().decode
+_SCALARS = frozenset((int, float, bool, type(None)))
+#: Markers of values that are equal whatever the order of what they hold.
+_UNORDERED = frozenset(("dict", "Counter", "defaultdict", "set", "frozenset"))
 
 
 class Serializer(Protocol):
@@ -92,10 +97,13 @@ class Codec:
         if serializer is not None:
             return Encoded(f"custom:{serializer.name}", serializer.dump(value))
         writer = self._writer()
-        text = self._write(writer, value)
-        if text is None or writer.pickled:
+        tree = self._tree(writer, value)
+        if writer.pickled:
             return Encoded("pickle", self._pickle(value, writer.offender))
-        return Encoded("typed" if writer.marked else "json", text.encode())
+        try:
+            return Encoded("typed" if writer.marked else "json", _ENCODE(tree).encode())
+        except RecursionError:
+            raise _too_deep(value) from None
 
     def decode(self, codec: str, data: bytes) -> Any:
         """The value of encoded bytes.
@@ -118,27 +126,37 @@ class Codec:
             serializer = self._by_name.get(codec[7:])
             if serializer is None:
                 raise KitaruSerializationError(
-                    f"this value was stored by the serializer {codec[7:]!r}, which no installed plugin supplies. Install "
-                    "the plugin that stored it; see `kitaru plugins list`."
+                    f"this value was stored by the serializer {codec[7:]!r}, which no installed plugin supplies. "
+                    "Install the plugin that stored it; see `kitaru plugins list`."
                 )
             return serializer.load(bytes(data))
         raise KitaruCorruptionError(
             f"a stored value has the unknown codec {codec!r}. A newer Kitaru may have written it."
         )
 
-    def encode_argument(self, value: Any) -> tuple[str, bool]:
-        """JSON text of one argument, and whether equal values always give equal texts (False once pickle is needed)."""
+    def encode_argument(self, value: Any) -> tuple[str, str | None]:
+        """JSON text of one argument, and its canonical text: equal values have equal ones, whatever the order of
+        their keys. None when only pickle can store the value, whose texts say nothing about equality.
+
+        Raises KitaruSerializationError that names the part that cannot be stored.
+        """
         kind = type(value)
-        if kind is str or kind is int or value is None or kind is bool or (kind is float and value - value == 0.0) or ((kind is dict or kind is list) and plain(value)):
+        if kind is str:
+            text: str | None = encode_basestring_ascii(value)
+            return text, text  # type: ignore[return-value]
+        if kind in _SCALARS or ((kind is dict or kind is list) and plain(value)):
             text = self._dump(value)
             if text is not None:
-                return text, True
+                return text, text if "{" not in text else _ENCODE_SORTED(value)
         writer = self._writer()
-        written = self._write(writer, value)
-        if written is None or writer.pickled:
+        tree = self._tree(writer, value)
+        if writer.pickled:
             data = self._pickle(value, writer.offender)
-            return _ENCODE({"$type": "pickle", "v": base64.b64encode(data).decode()}), False
-        return written, True
+            return _ENCODE({MARK: "pickle", "v": base64.b64encode(data).decode()}), None
+        try:
+            return _ENCODE(tree), canonical_json(tree)
+        except RecursionError:
+            raise _too_deep(value) from None
 
     def decode_argument(self, text: str | bytes) -> Any:
         """The inverse of :meth:`encode_argument`."""
@@ -153,6 +171,14 @@ class Codec:
                 raise KitaruCorruptionError("a stored argument is marked as pickle but holds no base64.") from error
             return self._unpickle(data)
         return parsed if plain(parsed) else self._reader().read(parsed)
+
+    def class_name(self, kind: type) -> str:
+        """``module:qualname`` of a class, under the name its module had when it was first run."""
+        return self._writer().class_name(kind)
+
+    def find_class(self, name: str) -> type:
+        """The loaded class that :meth:`class_name` named. Raises KitaruSerializationError when it is not loaded."""
+        return self._reader().find_class(name)
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -169,15 +195,12 @@ class Codec:
                 return found
         return None
 
-    def _write(self, writer: Writer, value: Any) -> str | None:
-        """JSON text of a value that needs a closer look; None when only pickle may be able to store it."""
+    def _tree(self, writer: Writer, value: Any) -> Any:
+        """The JSON form of a value that needs a closer look."""
         try:
-            return _ENCODE(writer.write(value, ""))
+            return writer.write(value, "")
         except RecursionError:
-            raise KitaruSerializationError(
-                f"the value ({_type_name(value)}) contains itself, or is nested too deeply to be stored. Store a flatter "
-                "value, or save it with an encoding of your own."
-            ) from None
+            raise _too_deep(value) from None
 
     @staticmethod
     def _dump(value: Any) -> str | None:
@@ -196,8 +219,8 @@ class Codec:
     def _pickle(self, value: Any, offender: str) -> bytes:
         if not self.allow_pickle:
             raise KitaruSerializationError(
-                f"{offender} has no encoding but pickle, which configure(allow_pickle=False) rules out. Return plain data, "
-                "a dataclass or a pydantic model, or register a serializer."
+                f"{offender} has no encoding but pickle, which configure(allow_pickle=False) rules out. Return plain "
+                "data, a dataclass or a pydantic model, or register a serializer."
             )
         import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
@@ -209,16 +232,16 @@ class Codec:
             ) from None
         except Exception as error:
             raise KitaruSerializationError(
-                f"{offender} cannot be stored: {type(error).__name__}: {error}. Return plain data, a dataclass or a pydantic "
-                "model; keep connections, locks and generators inside the checkpoint."
+                f"{offender} cannot be stored: {type(error).__name__}: {error}. Return plain data, a dataclass or a "
+                "pydantic model; keep connections, locks and generators inside the checkpoint."
             ) from error
         return data
 
     def _unpickle(self, data: bytes) -> Any:
         if not self.allow_pickle:
             raise KitaruSerializationError(
-                "this value was stored with pickle, and configure(allow_pickle=False) refuses to read it, because reading "
-                "a pickle can run code."
+                "this value was stored with pickle, and configure(allow_pickle=False) refuses to read it, because "
+                "reading a pickle can run code."
             )
         import pickle
 
@@ -226,8 +249,32 @@ class Codec:
             return pickle.loads(data)  # noqa: S301  the user's own process, their own store, and not ruled out
         except Exception as error:
             raise KitaruSerializationError(
-                f"a pickled value cannot be rebuilt: {type(error).__name__}: {error}. Its class may have moved or changed."
+                f"a pickled value cannot be rebuilt: {type(error).__name__}: {error}. Its class may have moved or "
+                "changed."
             ) from error
+
+
+def canonical_json(tree: Any) -> str:
+    """Text of a JSON form in which what is equal has one order: keys of objects, pairs of marked dicts."""
+    return _ENCODE_SORTED(_ordered(tree))
+
+
+def _ordered(tree: Any) -> Any:
+    if type(tree) is list:
+        return [_ordered(item) for item in tree]
+    if type(tree) is not dict:
+        return tree
+    ordered = {key: _ordered(item) for key, item in tree.items()}
+    if ordered.get(MARK) in _UNORDERED and type(ordered.get("v")) is list:
+        ordered["v"] = sorted(ordered["v"], key=_ENCODE_SORTED)
+    return ordered
+
+
+def _too_deep(value: Any) -> KitaruSerializationError:
+    return KitaruSerializationError(
+        f"the value ({_type_name(value)}) contains itself, or is nested too deeply to be stored. Store a flatter "
+        "value, or save it with an encoding of your own."
+    )
 
 
 def _text(data: bytes) -> str:

@@ -1,8 +1,19 @@
+"""One line of runtime log. Made by ``runtime.capture``, stored and read back by log stores."""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class LogRecord:
+    """What a body printed or logged, one line of it.
+
+    ``timestamp`` is microseconds since the Unix epoch, UTC. ``level`` is a logging level's name; ``source`` is
+    ``"stdout"``, ``"stderr"`` or ``"logging"``. The call's fields are None for lines of the flow body itself.
+    ``logger`` and what follows it are set for ``"logging"`` only.
+    """
+
     timestamp: int
     level: str
     message: str

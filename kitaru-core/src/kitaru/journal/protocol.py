@@ -122,7 +122,11 @@ class Journal(Protocol):
         """Newest first by creation. Filters, ``interrupted`` included, are evaluated inside the store."""
 
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
-        """An execution's entries in commit order, in one query; only ``seq > after`` and keys starting with ``prefix``."""
+        """An execution's entries in commit order, in one query; only ``seq > after`` and keys that
+        start with ``prefix``.
+
+        Raises KitaruNotFoundError.
+        """
 
     def recoverable(self, now: int, alive: Callable[[Owner], bool | None]) -> list[ExecutionRecord]:
         """Started executions without a live owner, and suspended ones whose timer is due, oldest first.
@@ -137,7 +141,8 @@ class Journal(Protocol):
         """A number that changes when another connection or process has committed; cheap enough to poll."""
 
     def info(self) -> dict[str, Any]:
-        """For ``kitaru doctor``: at least url, kind, durability, schema_version, sound (bool) and notes (list of str)."""
+        """For ``kitaru doctor``: at least url, kind, durability, schema_version, sound (bool) and notes (list of
+        str)."""
 
     def close(self) -> None:
         """Release everything. Idempotent; open leases stay as they are."""

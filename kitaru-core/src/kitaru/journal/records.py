@@ -69,7 +69,8 @@ class Entry:
 
 @dataclass(slots=True, frozen=True)
 class Owner:
-    """A process that drives executions. Two hosts or containers never agree on ``host``, ``boot`` and ``pid_ns`` together."""
+    """A process that drives executions. Two hosts or containers never agree on ``host``, ``boot`` and ``pid_ns``
+    together."""
 
     host: str
     boot: str

@@ -47,9 +47,7 @@ def _zone(zone: Any) -> Any:
     if type(zone) is timezone:
         seconds = zone.utcoffset(None).total_seconds()
         return (
-            seconds
-            if zone == UTC or repr(zone).count(",") == 0 or not _named(zone)
-            else [seconds, zone.tzname(None)]
+            seconds if zone == UTC or repr(zone).count(",") == 0 or not _named(zone) else [seconds, zone.tzname(None)]
         )
     key = getattr(zone, "key", None)
     return key if type(zone).__module__ == "zoneinfo" and isinstance(key, str) else False
@@ -116,7 +114,7 @@ _WRITERS: dict[type, Callable[[Any], tuple[str, Any] | None]] = {
     time: _time,
     timedelta: lambda value: ("timedelta", [value.days, value.seconds, value.microseconds]),
     timezone: lambda value: ("timezone", _zone(value)),
-    type(Ellipsis): lambda value: ("ellipsis", None),
+    type(Ellipsis): lambda _: ("ellipsis", None),
 }
 
 _LAZY: dict[tuple[str, str], Callable[[Any], tuple[str, Any] | None]] = {
@@ -142,7 +140,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "timedelta": lambda form: timedelta(days=form[0], seconds=form[1], microseconds=form[2]),
     "timezone": _read_zone,
     "zone": _read_zone,
-    "ellipsis": lambda form: ...,
+    "ellipsis": lambda _: ...,
     "uuid": _read_uuid,
     "decimal": _read_decimal,
     "fraction": _read_fraction,

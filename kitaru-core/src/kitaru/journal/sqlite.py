@@ -258,8 +258,8 @@ class SqliteJournal:
             self._insert(lease, entries)
             self._cursor.execute(
                 "UPDATE executions SET status = ?, ended_at = ?, result_codec = ?, result_digest = ?, result_size = ?, "
-                "result_ref = ?, result_data = ?, failure = ?, status_reason = ?, owner = NULL, lease_expires_at = NULL, "
-                "cancel_requested = 0, fence = fence + 1 WHERE no = ? AND fence = ? AND status = 'running'",
+                "result_ref = ?, result_data = ?, failure = ?, status_reason = ?, owner = NULL, lease_expires_at = "
+                "NULL, cancel_requested = 0, fence = fence + 1 WHERE no = ? AND fence = ? AND status = 'running'",
                 (status, ended_at, codec, digest, size, ref, data, failed, status_reason, lease.no, lease.fence),
             )
             if not self._connection.changes():

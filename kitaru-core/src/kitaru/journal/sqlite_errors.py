@@ -24,8 +24,8 @@ def translate(error: apsw.Error, path: str, doing: str) -> KitaruJournalError:
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
         what = "is not a SQLite database" if isinstance(error, apsw.NotADBError) else "is damaged"
         return KitaruCorruptionError(
-            f"cannot {doing}: the journal file {path} {what} ({error}). It was left as it is. Run `kitaru doctor`; to start "
-            "with a new journal move the file away, or name another one with KITARU_JOURNAL_URL."
+            f"cannot {doing}: the journal file {path} {what} ({error}). It was left as it is. Run `kitaru doctor`; to "
+            "start with a new journal move the file away, or name another one with KITARU_JOURNAL_URL."
         )
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):

@@ -90,8 +90,8 @@ def migrate(connection: apsw.Connection, path: str) -> None:
     found = connection.pragma("user_version")
     if found > SCHEMA_VERSION:
         raise KitaruJournalError(
-            f"the journal {path} was written by a newer Kitaru: it has schema {found}, this one knows {SCHEMA_VERSION}. "
-            "Upgrade with `pip install -U kitaru`, or name another journal with KITARU_JOURNAL_URL."
+            f"the journal {path} was written by a newer Kitaru: it has schema {found}, this one knows "
+            f"{SCHEMA_VERSION}. Upgrade with `pip install -U kitaru`, or name another journal with KITARU_JOURNAL_URL."
         )
     for number, script in MIGRATIONS:
         if number <= found:

@@ -167,8 +167,8 @@ class Reader:
             found = getattr(found, part, None)
         if not isinstance(found, type):
             raise KitaruSerializationError(
-                f"a stored value is a `{module_name}.{qualname}`, which is not loaded in this process (moved, renamed or "
-                "never imported). Import it in the flow's module; stored bytes never make Kitaru import anything."
+                f"a stored value is a `{module_name}.{qualname}`, which is not loaded in this process (moved, renamed "
+                "or never imported). Import it in the flow's module; stored bytes never make Kitaru import anything."
             )
         return found
 

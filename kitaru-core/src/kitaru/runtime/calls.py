@@ -119,14 +119,16 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
             run.inflight.pop(frame.key, None)
             raise
         except asyncio.CancelledError as error:
-            run.inflight.pop(frame.key, None)
-            if run.stopping is None:  # the flow's own code cancelled this one call: that is its outcome
-                run.commit(cancelled(frame, error))
+            loop.cancelled(frame, error)  # unless the execution stops, the flow's own code did it: the call's outcome
             raise
         except BaseException as error:
             pause = attempt_failed(frame, error, failed)
         else:
-            return await loop.completed(frame, value, args, kwargs)
+            try:
+                return await loop.completed(frame, value, args, kwargs)
+            except asyncio.CancelledError as error:
+                loop.cancelled(frame, error)  # it came between the return and the commit: the flow met the cancellation
+                raise
         finally:
             current_frame.reset(token)
         await loop.pause(pause)
@@ -345,7 +347,8 @@ def caching(frame: Frame) -> bool:
     """Whether this call may answer, and be answered by, calls of other executions."""
     assert frame.spec is not None
     wanted = frame.spec.cache if frame.spec.cache is not None else frame.run.spec.cache
-    return bool(wanted) and frame.inputs is not None and frame.inputs.digest is not None
+    # A digest that leaves an argument out says nothing about calls of other executions.
+    return bool(wanted) and frame.inputs is not None and frame.inputs.complete and frame.inputs.digest is not None
 
 
 def cache_key(frame: Frame) -> bytes:

@@ -49,7 +49,10 @@ def start_child(
     record = kernel.new_record(spec, args, kwargs)
     record.stack_name = stack_name
     record.parent_exec_id, record.parent_call_key = run.exec_id, child_frame.key
-    record.spec = dict(run.record.spec)
+    # The parent's own settings are not its children's: theirs come from their `.run()` and decorator.
+    inherited = run.record.spec.get("resolved_execution") or {}
+    resolved = {**inherited, "cache": spec.cache, "retries": spec.retries}
+    record.spec = {**run.record.spec, "resolved_execution": resolved}
     now = run.clock.now()
     entry = Entry(
         EntryKind.CHILD,

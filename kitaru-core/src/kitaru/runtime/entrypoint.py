@@ -24,12 +24,14 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
     """The entrypoint record of a function: module and qualname, file, import root, working directory, sys.path."""
     module_name = getattr(function, "__module__", None) or "__main__"
     module = sys.modules.get(module_name)
-    if module_name == MAIN_ALIAS:
-        module_name = "__main__"
+    is_main = module_name in ("__main__", MAIN_ALIAS)
     file = getattr(module, "__file__", None)
-    name = _real_main_name(module) if module_name == "__main__" else module_name
+    name = "__main__" if module_name == MAIN_ALIAS else module_name
+    if module_name == "__main__":
+        name = real_main_name() or name
     return {
         "module": name,
+        "main": is_main,
         "qualname": getattr(function, "__qualname__", getattr(function, "__name__", "")),
         "file": os.path.abspath(file) if file else None,
         "root": _import_root(name, file),
@@ -38,10 +40,16 @@ def describe(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def _real_main_name(module: ModuleType | None) -> str:
-    # `python -m package.module` runs as __main__ but can be imported again under its real name.
-    spec = getattr(module, "__spec__", None)
-    return spec.name if spec is not None and spec.name else "__main__"
+def real_main_name() -> str | None:
+    """The name under which this process's ``__main__`` can be imported (``python -m package.module``), or None."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec.name if spec is not None and spec.name else None
+
+
+def class_aliases() -> dict[str, str]:
+    """For the codec: names under which classes of main modules are stored -> the modules that hold them here."""
+    real = real_main_name()
+    return {"__main__": MAIN_ALIAS, **({real: "__main__"} if real is not None else {})}
 
 
 def _import_root(module_name: str, file: str | None) -> str | None:
@@ -100,10 +108,14 @@ def _load_module(entrypoint: dict[str, Any]) -> ModuleType:
         if path and path not in sys.path and os.path.isdir(path):
             sys.path.append(path)
     name = entrypoint["module"]
-    if name != "__main__":
-        with loading():
-            return importlib.import_module(name)
-    return load_script(entrypoint["file"])
+    if name == "__main__":
+        return load_script(entrypoint["file"])
+    main = sys.modules.get("__main__")
+    if entrypoint.get("main") and _same_file(getattr(main, "__file__", None), entrypoint["file"]):
+        assert main is not None
+        return main  # this process runs the very module, under its other name
+    with loading():
+        return importlib.import_module(name)
 
 
 def load_script(file: str) -> ModuleType:
@@ -112,8 +124,12 @@ def load_script(file: str) -> ModuleType:
     if main is not None and _same_file(getattr(main, "__file__", None), file):
         return main
     loaded = sys.modules.get(MAIN_ALIAS)
-    if loaded is not None and _same_file(loaded.__file__, file):
-        return loaded
+    if loaded is not None:
+        if _same_file(loaded.__file__, file):
+            return loaded
+        raise KitaruRuntimeError(
+            f"this process has loaded the script {loaded.__file__} already, and a process can stand in for one script only"
+        )
     if not os.path.exists(file):
         raise FileNotFoundError(f"the script {file} does not exist any more")
     from importlib.util import module_from_spec, spec_from_file_location

@@ -166,11 +166,25 @@ class FlowLoop:
         if not self.run.inflight and not self._group:
             self.run.commit(entry)
             return
+        await self._enqueue(entry)
+
+    def _enqueue(self, entry: Entry) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self.loop.create_future()
         self._group.append((entry, future))
         if len(self._group) == 1:
             self.loop.call_soon(self._commit_group)
-        await future
+        return future
+
+    def cancelled(self, frame: Frame, error: BaseException) -> None:
+        """Record that the flow's own code cancelled one call; after an outcome of it that is just being committed."""
+        self.run.inflight.pop(frame.key, None)
+        if self.run.stopping is not None:
+            return
+        entry = calls.cancelled(frame, error)
+        if self._group:
+            self._enqueue(entry)
+        else:
+            self.run.commit(entry)
 
     async def pause(self, seconds: float) -> None:
         """Wait between two attempts."""

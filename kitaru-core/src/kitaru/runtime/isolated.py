@@ -23,7 +23,7 @@ _KILL_GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
 
-class IsolatedDeath(KitaruRuntimeError):
+class IsolatedDeathError(KitaruRuntimeError):
     """The isolated process ended without reporting an outcome."""
 
     kitaru_origin = FailureOrigin.BACKEND
@@ -35,7 +35,7 @@ def run_isolated(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     Raises:
         KitaruUsageError: the checkpoint cannot be imported by another process.
         KitaruTimeoutError: its deadline passed; the process was killed.
-        IsolatedDeath: the process died (its exit code or signal is in the text).
+        IsolatedDeathError: the process died (its exit code or signal is in the text).
     """
     spec = frame.spec
     assert spec is not None
@@ -116,7 +116,7 @@ def _await_end(frame: Frame, process: subprocess.Popen[bytes]) -> None:
 def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
     if not answer:
         how = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-        raise IsolatedDeath(
+        raise IsolatedDeathError(
             f"the isolated process of checkpoint `{frame.name}` died ({how}) before it had a result. Its output is in "
             f"`kitaru executions logs {frame.run.exec_id}`."
         )
@@ -129,8 +129,9 @@ def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
 
 def _pump(source: Any, target: Any, frame: Frame) -> None:
     current_frame.set(frame)
-    for line in source:
-        target.write(line.decode(errors="replace"))
+    with source:
+        for line in source:
+            target.write(line.decode(errors="replace"))
 
 
 def _feed(stdin: Any, request: bytes) -> None:

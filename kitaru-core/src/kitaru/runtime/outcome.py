@@ -81,23 +81,15 @@ def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRec
     if status is ExecutionStatus.COMPLETED:
         return kernel.decode(record.result) if record.result is not None else None
     if status is ExecutionStatus.FAILED:
-        raise failed_error(kernel, record, cause) from (cause or _recorded_cause(kernel, record))
+        raise failed_error(record) from (cause or _recorded_cause(kernel, record))
     raise _without_result(kernel, record, status)
 
 
-def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException | None) -> KitaruExecutionError:
+def failed_error(record: ExecutionRecord) -> KitaruExecutionError:
     """The typed error of a failed execution: id, status, reason, last traceback line, and the next command."""
     failure = record.failure or {}
     origin = FailureOrigin(failure.get("origin", FailureOrigin.UNKNOWN))
-    message = failure.get("message")
-    reason = message if origin is FailureOrigin.DIVERGENCE else None
-    last = traceback_last_line(failure.get("traceback")) if reason is None else None
-    parts = [
-        f"execution {record.exec_id} failed:",
-        record.status_reason,
-        reason,
-        last or (message if not reason else None),
-    ]
+    parts = [f"execution {record.exec_id} failed:", record.status_reason, _told(failure, origin)]
     text = " ".join(part for part in parts if part)
     text += (
         f"\nSee `kitaru executions get {record.exec_id}`; continue it with `kitaru executions retry {record.exec_id}`."
@@ -105,8 +97,19 @@ def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException |
     return execution_error_from_failure(text, exec_id=record.exec_id, status="failed", origin=origin)
 
 
+def _told(failure: dict[str, Any], origin: FailureOrigin) -> str | None:
+    """What failed, in one line; a divergence says all it knows."""
+    message: str = failure.get("message") or ""
+    if origin is FailureOrigin.DIVERGENCE:
+        return message
+    # Not the traceback's last line: of an error that ends with a hint (a child's failure, say) that is the hint.
+    first = message.strip().partition("\n")[0]
+    kind = failure.get("exception_type")
+    return f"{kind}: {first}" if kind and first else first or kind or traceback_last_line(failure.get("traceback"))
+
+
 def _recorded_cause(kernel: Kernel, record: ExecutionRecord) -> BaseException | None:
-    if not record.failure:
+    if not record.failure or not record.failure.get("exception_type"):
         return None
     return failures.exception_from(record.failure, kernel.codec)
 

@@ -13,6 +13,7 @@ from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease
 from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
+from kitaru.runtime.specs import as_started
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -42,7 +43,7 @@ class Run:
         self.flow_name = record.flow_name
         self.seed = record.seed
         self.record = record
-        self.spec = spec
+        self.spec = spec = as_started(spec, record.spec)
         self.lease = lease
         self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
         self.history = history

@@ -1,0 +1,108 @@
+"""What ``kitaru doctor`` looks at. Reads only; a journal that cannot be opened is a finding, not a crash."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kitaru.client.version import resolve_installed_version
+from kitaru.errors import KitaruError
+from kitaru.journal.records import ExecutionQuery
+
+if TYPE_CHECKING:
+    from kitaru.runtime.kernel import Kernel
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """Findings. ``problems`` are sentences about what is wrong (none: all is well), ``notes`` about what to know.
+
+    ``store`` is what the journal says of itself (see ``Journal.info``), or ``{"error": ...}``. ``plugins`` holds one
+    object per plugin. ``overdue_timers`` and ``interrupted`` are ids of executions that wait for ``kitaru recover``.
+    """
+
+    kitaru: str
+    python: str
+    platform: str
+    store: dict[str, Any] = field(default_factory=dict)
+    overdue_timers: list[str] = field(default_factory=list)
+    interrupted: list[str] = field(default_factory=list)
+    plugins: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return not self.problems
+
+
+_LISTED_MAX = 100
+
+
+def diagnose(journal_url: str | None = None) -> Diagnosis:
+    """Open the journal and examine it; what prevents that is the first problem of the answer."""
+    from kitaru.stack import assembly
+
+    try:
+        kernel = assembly.open_kernel(journal_url=journal_url)
+    except KitaruError as error:
+        diagnosis = _start()
+        diagnosis.store = {"error": str(error), "sound": False}
+        diagnosis.problems.append(str(error))
+        _add_plugins(diagnosis)
+        return diagnosis
+    return examine(kernel)
+
+
+def examine(kernel: Kernel) -> Diagnosis:
+    """Examine an open journal and its surroundings."""
+    diagnosis = _start()
+    try:
+        info = kernel.journal.info()
+        diagnosis.store = {key: value for key, value in info.items() if key != "notes"}
+        notes = list(info.get("notes", ()))
+        (diagnosis.notes if info.get("sound", True) else diagnosis.problems).extend(notes)
+        if not info.get("sound", True) and not notes:
+            diagnosis.problems.append("the journal says that it is not sound")
+        _add_executions(diagnosis, kernel)
+    except KitaruError as error:
+        diagnosis.store = {**diagnosis.store, "error": str(error), "sound": False}
+        diagnosis.problems.append(str(error))
+    _add_plugins(diagnosis)
+    return diagnosis
+
+
+def _start() -> Diagnosis:
+    return Diagnosis(
+        kitaru=resolve_installed_version(), python=sys.version.split()[0], platform=platform.platform(terse=True)
+    )
+
+
+def _add_executions(diagnosis: Diagnosis, kernel: Kernel) -> None:
+    now = kernel.clock.now()
+    for record in kernel.journal.recoverable(now, kernel.alive):
+        if record.status == "waiting":
+            diagnosis.overdue_timers.append(record.exec_id)
+    query = ExecutionQuery(statuses=("interrupted",), limit=_LISTED_MAX)
+    diagnosis.interrupted = [record.exec_id for record in kernel.journal.list(query, kernel.alive)]
+    if diagnosis.overdue_timers:
+        diagnosis.notes.append(
+            f"{len(diagnosis.overdue_timers)} suspended executions have a timer that is due: "
+            "`kitaru recover` continues them"
+        )
+    if diagnosis.interrupted:
+        more = " or more" if len(diagnosis.interrupted) == _LISTED_MAX else ""
+        diagnosis.notes.append(
+            f"{len(diagnosis.interrupted)}{more} executions are interrupted: `kitaru recover` continues them"
+        )
+
+
+def _add_plugins(diagnosis: Diagnosis) -> None:
+    from kitaru.client.plugins import list_plugins
+
+    diagnosis.plugins = list_plugins()
+    for plugin in diagnosis.plugins:
+        if plugin["status"] == "unavailable":
+            diagnosis.notes.append(f"plugin {plugin['name']} is unavailable: {plugin['reason']}")
