@@ -121,12 +121,11 @@ class Owners:
 
     def result(self) -> object:
         """What the execution returned."""
-        kernel = kernels.open_kernel(self.directory)
-        payload = kernel.journal.get(self.record().exec_id).result
+        journal = kernels.open_journal(self.directory)
+        payload = journal.get(self.record().exec_id).result
+        journal.close()
         assert payload is not None
-        value: object = kernel.decode(payload)
-        kernel.journal.close()
-        return value
+        return kernels.decode(self.directory, payload)
 
     def begun(self, call: str, pid: int | None = None) -> bool:
         """Whether a body of this name has begun (in that process)."""

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from kitaru.runtime.kernel import Kernel
 from tests.crash import battery, kernels, models, owners, shapes
 from tests.crash.oracle import Oracle
 from tests.crash.processes import Forks
@@ -19,24 +17,24 @@ from tests.crash.worker import Order
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Kernel]]:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The store that this process has open."""
     monkeypatch.setenv(shapes.EFFECTS_VARIABLE, str(tmp_path / "effects"))
-    kernel = kernels.open_kernel(tmp_path)
-    yield tmp_path, kernel
-    kernel.journal.close()
+    with kernels.store(tmp_path):
+        yield tmp_path
 
 
 def _bodies(directory: Path) -> int:
     return sum(json.loads(line)[0] == "run" for line in (directory / "effects").read_text().splitlines())
 
 
-def _from_threads(kernel: Kernel, shape: str, size: int, key: str, threads: int) -> list[tuple[str, Any]]:
+def _from_threads(shape: str, size: int, key: str, threads: int) -> list[tuple[str, Any]]:
     barrier = threading.Barrier(threads)
     answers: list[tuple[str, Any]] = []
 
     def submit() -> None:
         barrier.wait(30)
-        handle = kernels.start(kernel, getattr(shapes, shape), size, key=key)
+        handle = kernels.start(getattr(shapes, shape), size, key=key)
         answers.append((handle.exec_id, handle.wait(timeout=60)))
 
     started = [threading.Thread(target=submit) for _ in range(threads)]
@@ -49,26 +47,24 @@ def _from_threads(kernel: Kernel, shape: str, size: int, key: str, threads: int)
 
 
 @pytest.mark.parametrize(("shape", "calls"), [("line", 4), ("gather", 15)])
-def test_threads(store: tuple[Path, Kernel], shape: str, calls: int) -> None:
-    directory, kernel = store
+def test_threads(directory: Path, shape: str, calls: int) -> None:
     model = models.SHAPES[shape](4)
     for turn in range(5):
-        answers = _from_threads(kernel, shape, 4, f"order-{turn}", threads=8)
+        answers = _from_threads(shape, 4, f"order-{turn}", threads=8)
         assert len(set(answers)) == 1, answers
         assert model.check(answers[0][1])
         assert _bodies(directory) == len(model.calls) * (turn + 1)
         # Also after the end.
-        again = kernels.start(kernel, getattr(shapes, shape), 4, key=f"order-{turn}")
+        again = kernels.start(getattr(shapes, shape), 4, key=f"order-{turn}")
         assert (again.exec_id, again.get()) == answers[0]
         assert _bodies(directory) == len(model.calls) * (turn + 1)
 
 
-def test_asyncio_tasks(store: tuple[Path, Kernel]) -> None:
-    directory, kernel = store
+def test_asyncio_tasks(directory: Path) -> None:
     model = models.line(4)
 
     async def submit(key: str) -> tuple[str, Any]:
-        handle = kernels.start(kernel, shapes.line, 4, key=key)
+        handle = kernels.start(shapes.line, 4, key=key)
         return handle.exec_id, await handle
 
     async def main() -> None:
@@ -113,9 +109,8 @@ def test_300_rounds_of_processes(forks: Forks, tmp_path: Path) -> None:
 
 @pytest.mark.battery
 @pytest.mark.timeout(900)
-def test_700_rounds_of_threads(store: tuple[Path, Kernel]) -> None:
-    directory, kernel = store
+def test_700_rounds_of_threads(directory: Path) -> None:
     for turn in range(700):
-        answers = _from_threads(kernel, "line", 2, f"order-{turn}", threads=4)
+        answers = _from_threads("line", 2, f"order-{turn}", threads=4)
         assert len(set(answers)) == 1, answers
     assert _bodies(directory) == 700 * 2

@@ -23,6 +23,9 @@ from tests.crash import kernels, shapes
 
 from kitaru.errors import KitaruError, KitaruLeaseError
 from kitaru.journal.records import Owner
+from kitaru.plugins.manager import plugin_manager
+from kitaru.runtime import lease
+from kitaru.stack import assembly
 from kitaru.testing.crash import CrashingJournal, CrashPoint
 
 
@@ -47,10 +50,11 @@ def perform(order: Order) -> dict[str, Any]:
     directory = Path(order.directory)
     os.environ[shapes.EFFECTS_VARIABLE] = str(directory / "effects")
     os.environ[shapes.GATES_VARIABLE] = str(directory)
-    owner = None
+    os.environ.update(kernels.settings(directory, lease_seconds=order.lease_seconds))
     if order.host is not None:
-        owner = Owner(order.host, order.host, "test", os.getpid(), 1)
-    kernel = kernels.open_kernel(directory, lease_seconds=order.lease_seconds, owner=owner)
+        elsewhere = Owner(order.host, order.host, "test", os.getpid(), 1)
+        lease.this_owner = lambda: elsewhere
+    kernel = assembly.open_kernel()
     crashing = CrashingJournal(kernel.journal, CrashPoint.parse(order.crash) if order.crash else None)
     crashing.append = _noting_refusals(crashing.append, directory)
     kernel.journal = crashing
@@ -60,9 +64,9 @@ def perform(order: Order) -> dict[str, Any]:
             time.sleep(0.0005)
     try:
         if order.exec_id is not None:
-            handle = kernels.resume(kernel, order.exec_id)
+            handle = kernels.resume(order.exec_id)
         else:
-            handle = kernels.start(kernel, getattr(shapes, order.shape), order.argument, key=order.key)
+            handle = kernels.start(getattr(shapes, order.shape), order.argument, key=order.key)
         result = handle.wait()
     except KitaruError as error:
         return {"error": type(error).__name__, "text": str(error), "writes": len(crashing.log)}
@@ -107,6 +111,7 @@ def _serve() -> None:
     os.set_blocking(wake_reader, False)
     signal.set_wakeup_fd(wake_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    plugin_manager()  # read once here instead of in every fork
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     selector.register(wake_reader, selectors.EVENT_READ)
