@@ -117,12 +117,13 @@ def test_salvage_of_a_damaged_journal_saves_the_rest(whole, tmp_path):
             assert all(entry in content[exec_id][1] for entry in entries)
         if report.executions == EXECUTIONS:
             missing = everything - report.entries
-            assert bool(missing) == bool(report.entries_lost) and report.entries_lost <= missing
-            assert set(report.damaged) == {one for one in saved if saved[one] != content[one]}
+            # An execution whose entries end right before the damage counts too: nobody can tell that they end.
+            assert set(report.damaged) >= {one for one in saved if saved[one] != content[one]}
+            assert bool(report.entries_lost) >= bool(missing)
             partly += 0 < missing < everything
         else:
             assert report.executions_lost
-        assert report.complete == (saved == content)
+        assert saved == content or not report.complete
     assert partly >= 2, "no page of entries was among the damaged ones"
 
 
