@@ -1,4 +1,4 @@
-"""A broken plugin is listed with its reason and breaks nothing else. Every plugin here is really installed and found."""
+"""A broken plugin is listed with its reason and breaks nothing else. Every plugin here is installed and found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.plugins.sites import ACME, Site
 
 ROWS = """

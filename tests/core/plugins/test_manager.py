@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.plugins.sites import ACME, Site
+
 from kitaru.errors import KitaruPluginError, KitaruUsageError
 from kitaru.plugins.manager import PluginManager, plugin_manager
-
-from tests.plugins.sites import ACME, Site
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def test_an_implementation_that_cannot_be_imported_says_what_to_install(tmp_path
     site.add(
         "needy",
         "from kitaru.plugins import hookimpl\n@hookimpl\ndef kitaru_register(register):\n"
-        "    register.component('log_store', 'needy', implementation='needy_sdk:Logs', install='pip install needy[sdk]')",
+        "    register.component('log_store', 'needy', implementation='needy_sdk:Logs',"
+        " install='pip install needy[sdk]')",
     )
     out = site.python("""
         from kitaru.plugins.manager import plugin_manager

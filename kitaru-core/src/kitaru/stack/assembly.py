@@ -127,7 +127,7 @@ def start_flow(
         orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
         if launch.run is not None:
-            kernel.journal.release(launch.run.lease)
+            kernel.withdraw(launch.run)
         raise KitaruBackendError(
             f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
