@@ -98,6 +98,7 @@ def test_what_nobody_supplies(name: str) -> None:
         ("artifact_store", "gcs", "gcp"),
         ("artifact_store", "azure", "azure"),
         ("container_registry", "ecr", "aws"),
+        ("orchestrator", "vertex", "gcp"),
         ("orchestrator", "local", "local"),
     ],
 )
@@ -105,6 +106,16 @@ def test_a_missing_package_of_ours_is_named_with_its_command(kind: str, name: st
     with pytest.raises(KitaruPluginError) as raised:
         PluginManager(found=[]).flavor(kind, name)
     assert f"pip install 'kitaru[{extra}]'" in str(raised.value)
+
+
+def test_what_several_packages_supply_names_them_all() -> None:
+    with pytest.raises(KitaruPluginError, match=r"'kitaru\[aws\]'` or `pip install 'kitaru\[gcp\]'`"):
+        PluginManager(found=[]).stack_type("kubernetes")
+
+
+def test_a_package_that_is_installed_but_does_not_supply_it_yet() -> None:
+    with pytest.raises(KitaruPluginError, match=r"kitaru-aws \S+ does not.*pip install -U 'kitaru\[aws\]'"):
+        plugin_manager().stack_type("sagemaker")
 
 
 def test_a_uri_belongs_to_the_provider_of_its_scheme(acme: PluginManager) -> None:

@@ -97,6 +97,47 @@ def test_a_journal_that_a_later_version_opens(url: str) -> None:
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_journal_in_memory(own_store: Path) -> None:
+    configure(journal="memory:", durability="process")
+    handle = flow.run(3)
+    assert handle.wait() == 3
+    kernel = assembly.open_kernel()
+    assert (kernel.journal.url, kernel.journal.durability) == ("memory:", "process")
+    assert not (own_store / "kitaru.db").exists()
+    assert assembly.open_kernel(journal_url="memory:") is kernel
+
+
+FORKING = """
+import os, kitaru, warnings
+warnings.simplefilter("ignore")  # newer Pythons warn of forking beside threads: that is what is tried here
+
+@kitaru.flow
+def flow():
+    return 1
+
+if __name__ == "__main__":
+    assert flow.run().wait() == 1
+    child = os.fork()
+    if child == 0:
+        try:
+            flow.run()
+        except kitaru.KitaruError as error:
+            print("refused:", error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("parent:", flow.run().wait())
+"""
+
+
+def test_a_forked_child_is_refused_and_its_parent_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "forking.py"
+    script.write_text(FORKING)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=60)
+    refused, parent = done.stdout.splitlines()
+    assert refused.startswith("refused:") and "fork" in refused and "spawn" in refused
+    assert parent == "parent: 1"
+
+
 def test_stores_are_made_when_something_is_stored(own_store: Path) -> None:
     @kitaru.flow
     def quiet() -> int:

@@ -201,13 +201,17 @@ class PluginManager:
 
     def _nobody_supplies(self, what: str, name: str) -> str:
         text = f"no available plugin supplies {what} `{name}`"
-        distribution = known.distribution_of(name)
-        for info in self._infos:
-            if info.status != "available" and distribution == info.distribution:
+        known_to_supply = known.distributions_of(name)
+        installed = [info for info in self._infos if info.distribution in known_to_supply]
+        for info in installed:
+            if info.status != "available":
                 return f"{text}: {info.distribution} {info.version} is installed but {info.status} ({info.reason})."
-        install = known.install_line(name)
-        if install is not None and all(info.distribution != distribution for info in self._infos):
-            return f"{text}. Install it with `{install}`."
+        if installed:
+            upgrade = known.install_command(installed[0].distribution, upgrade=True)
+            return f"{text}: {installed[0].distribution} {installed[0].version} does not, a newer one may: `{upgrade}`."
+        if known_to_supply:
+            commands = " or ".join(f"`{known.install_command(one)}`" for one in known_to_supply)
+            return f"{text}. Install it with {commands}."
         broken = [f"`{info.name}` ({info.reason})" for info in self._infos if info.status == "unavailable"]
         more = f" Unavailable plugins: {'; '.join(broken)}." if broken else ""
         return f"{text}. Install the package that does; `kitaru plugins list` shows what is there.{more}"
