@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.plugins.sites import ACME, Site
+
 from kitaru.errors import KitaruPluginError, KitaruUsageError
 from kitaru.plugins.manager import PluginManager, plugin_manager
-
-from tests.plugins.sites import ACME, Site
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def test_an_implementation_that_cannot_be_imported_says_what_to_install(tmp_path
     site.add(
         "needy",
         "from kitaru.plugins import hookimpl\n@hookimpl\ndef kitaru_register(register):\n"
-        "    register.component('log_store', 'needy', implementation='needy_sdk:Logs', install='pip install needy[sdk]')",
+        "    register.component('log_store', 'needy', implementation='needy_sdk:Logs',"
+        " install='pip install needy[sdk]')",
     )
     out = site.python("""
         from kitaru.plugins.manager import plugin_manager
@@ -97,6 +98,7 @@ def test_what_nobody_supplies(name: str) -> None:
         ("artifact_store", "gcs", "gcp"),
         ("artifact_store", "azure", "azure"),
         ("container_registry", "ecr", "aws"),
+        ("orchestrator", "vertex", "gcp"),
         ("orchestrator", "local", "local"),
     ],
 )
@@ -104,6 +106,16 @@ def test_a_missing_package_of_ours_is_named_with_its_command(kind: str, name: st
     with pytest.raises(KitaruPluginError) as raised:
         PluginManager(found=[]).flavor(kind, name)
     assert f"pip install 'kitaru[{extra}]'" in str(raised.value)
+
+
+def test_what_several_packages_supply_names_them_all() -> None:
+    with pytest.raises(KitaruPluginError, match=r"'kitaru\[aws\]'` or `pip install 'kitaru\[gcp\]'`"):
+        PluginManager(found=[]).stack_type("kubernetes")
+
+
+def test_a_package_that_is_installed_but_does_not_supply_it_yet() -> None:
+    with pytest.raises(KitaruPluginError, match=r"kitaru-aws \S+ does not.*pip install -U 'kitaru\[aws\]'"):
+        plugin_manager().stack_type("sagemaker")
 
 
 def test_a_uri_belongs_to_the_provider_of_its_scheme(acme: PluginManager) -> None:

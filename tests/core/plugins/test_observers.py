@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru.errors import KitaruUserCodeError
 from kitaru.plugins import hookimpl
 from kitaru.plugins.manager import PluginManager
