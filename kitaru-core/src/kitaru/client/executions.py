@@ -65,6 +65,11 @@ class Executions:
         """The public status alone: the cheapest question to ask."""
         return outcome.public_status(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))
 
+    def find(self, flow: str, idempotency_key: str) -> str | None:
+        """The id of the execution of ``flow`` that was started under this key, or None."""
+        record = self._kernel.journal.find(flow, idempotency_key)
+        return record.exec_id if record is not None else None
+
     def logs(
         self,
         exec_id: str,

@@ -147,7 +147,7 @@ class PluginManager:
         if refusal is not None:
             return _info(found, "unavailable", refusal)
         # Only here does anything of it become visible: a plugin that fails half-way leaves nothing behind.
-        self._pluggy.register(plugin, name=f"{found.distribution}:{found.name}")
+        self._pluggy.register(plugin, name=found.name)
         self._declared.update(register.declared)
         supplies = [Supply(_kind(key), key[1]) for key in register.declared]
         supplies += [Supply("observer", name) for name in observed]

@@ -78,16 +78,16 @@ class ObserverSink:
             self._served += 1
 
     def _tell_started(self, exec_id: str) -> None:
-        from kitaru import snapshots
+        from kitaru.snapshots import execution
 
         record = self._journal.get(exec_id)
-        self._call("kitaru_execution_started", execution=snapshots.execution(record, None, ExecutionStatus.RUNNING))
+        self._call("kitaru_execution_started", execution=execution(record, None, ExecutionStatus.RUNNING))
 
     def _tell_finished(self, exec_id: str) -> None:
         self._attempts.pop(exec_id, None)
         if "kitaru_execution_finished" not in self._observed:
             return
-        from kitaru import snapshots
+        from kitaru.snapshots import execution
 
         record = self._journal.get(exec_id)
         status = ExecutionStatus(record.status)
@@ -95,21 +95,21 @@ class ObserverSink:
         if not status.finished:
             return
         entries = self._journal.entries(exec_id)
-        self._call("kitaru_execution_finished", execution=snapshots.execution(record, entries, status))
+        self._call("kitaru_execution_finished", execution=execution(record, entries, status))
 
     def _tell_call(self, exec_id: str, entry: Entry) -> None:
         calls = self._attempts.setdefault(exec_id, {})
         if entry.kind not in OUTCOME_KINDS:
             calls.setdefault(entry.key, []).append(entry)
             return
-        from kitaru import snapshots
+        from kitaru.snapshots import call
 
         earlier = calls.pop(entry.key, [])
         if len(earlier) < entry.attempt - 1:
             # An earlier owner made the first attempts: they are in the journal only.
             recorded = self._journal.entries(exec_id, prefix=entry.key)
             earlier = [one for one in recorded if one.key == entry.key and one.seq < entry.seq]
-        self._call("kitaru_checkpoint_finished", call=snapshots.call(exec_id, [*earlier, entry]))
+        self._call("kitaru_checkpoint_finished", call=call(exec_id, [*earlier, entry]))
 
     def _call(self, hook: str, **values: Any) -> None:
         for plugin, function, names in self._manager.observers(hook):

@@ -108,7 +108,7 @@ class Register:
         self._add(("uri_scheme", prefix), UriScheme(prefix, self._name("provider", provider), self._source))
 
     def command(self, name: str, path: str, *, help: str) -> None:
-        """A subcommand ``kitaru NAME``: ``path`` is ``"module:command"`` of a click command, imported when called.
+        """A subcommand ``kitaru NAME``: ``path`` is ``"module:command"`` of a click command, imported last.
 
         ``help`` is its line in ``kitaru --help``.
         """
@@ -121,7 +121,7 @@ class Register:
 
         Args:
             type: ``"module:Class"`` of the type (subclasses included); it is matched without importing it.
-            path: ``"module:Class"``, made without arguments, with ``dump(value) -> bytes`` and ``load(bytes) -> value``.
+            path: ``"module:Class"``, made without arguments: ``dump(value) -> bytes`` and ``load(bytes) -> value``.
             name: what stored values are marked with, default ``type``: keep it when the type moves.
         """
         serializer = PluginSerializer(

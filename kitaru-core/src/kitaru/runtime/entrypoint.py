@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -23,20 +24,26 @@ _loading = threading.local()
 def describe(function: Callable[..., Any]) -> dict[str, Any]:
     """The entrypoint record of a function: module and qualname, file, import root, working directory, sys.path."""
     module_name = getattr(function, "__module__", None) or "__main__"
-    module = sys.modules.get(module_name)
-    is_main = module_name in ("__main__", MAIN_ALIAS)
-    file = getattr(module, "__file__", None)
+    file = getattr(sys.modules.get(module_name), "__file__", None)
+    cwd = os.getcwd()
+    return {
+        **_place(module_name, file),
+        "qualname": getattr(function, "__qualname__", getattr(function, "__name__", "")),
+        "cwd": cwd,
+        "sys_path": [entry or cwd for entry in sys.path],
+    }
+
+
+@functools.lru_cache(maxsize=256)
+def _place(module_name: str, file: str | None) -> dict[str, Any]:
     name = "__main__" if module_name == MAIN_ALIAS else module_name
     if module_name == "__main__":
         name = real_main_name() or name
     return {
         "module": name,
-        "main": is_main,
-        "qualname": getattr(function, "__qualname__", getattr(function, "__name__", "")),
+        "main": module_name in ("__main__", MAIN_ALIAS),
         "file": os.path.abspath(file) if file else None,
         "root": _import_root(name, file),
-        "cwd": os.getcwd(),
-        "sys_path": [entry or os.getcwd() for entry in sys.path],
     }
 
 
@@ -104,9 +111,7 @@ def load(entrypoint: dict[str, Any]) -> Any:
 
 
 def _load_module(entrypoint: dict[str, Any]) -> ModuleType:
-    for path in (entrypoint.get("root"), *entrypoint.get("sys_path", ())):
-        if path and path not in sys.path and os.path.isdir(path):
-            sys.path.append(path)
+    _restore_path([entrypoint.get("root"), *entrypoint.get("sys_path", ())])
     name = entrypoint["module"]
     if name == "__main__":
         return load_script(entrypoint["file"])
@@ -115,7 +120,48 @@ def _load_module(entrypoint: dict[str, Any]) -> ModuleType:
         assert main is not None
         return main  # this process runs the very module, under its other name
     with loading():
-        return importlib.import_module(name)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # Loaded from a file under a name of its own (`kitaru run` does that when the file's name is taken).
+            file = entrypoint["file"]
+            if error.name != name or not file or not os.path.exists(file):
+                raise
+            return _load_file(name, file)
+
+
+def _restore_path(recorded: list[str | None]) -> None:
+    """Add the recorded import folders that are missing, before the first one that both have.
+
+    So they come before the standard library and installed packages where they did when the flow was started, and a
+    flow in ``research.py`` is not mistaken for an installed package of that name.
+    """
+    place = next((at for at, path in enumerate(sys.path) if path in recorded), len(sys.path))
+    ahead = True
+    for path in recorded:
+        if not path:
+            continue
+        if path in sys.path:
+            ahead = False
+        elif os.path.isdir(path):
+            sys.path.insert(place if ahead else len(sys.path), path)
+            place += 1
+
+
+def _load_file(name: str, file: str) -> ModuleType:
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
 
 
 def load_script(file: str) -> ModuleType:
@@ -132,20 +178,8 @@ def load_script(file: str) -> ModuleType:
         )
     if not os.path.exists(file):
         raise FileNotFoundError(f"the script {file} does not exist any more")
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location(MAIN_ALIAS, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is not a Python file")
-    module = module_from_spec(spec)
-    sys.modules[MAIN_ALIAS] = module
-    try:
-        with loading():
-            spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(MAIN_ALIAS, None)
-        raise
-    return module
+    with loading():
+        return _load_file(MAIN_ALIAS, file)
 
 
 def _same_file(first: str | None, second: str | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from dataclasses import dataclass
@@ -12,18 +11,18 @@ from kitaru.config import settings as configured
 from kitaru.config.image import merge, normalise, without_secrets
 from kitaru.config.journal_url import normalise_journal_url
 from kitaru.config.settings import Settings, first
-from kitaru.errors import KitaruBackendError, KitaruError
+from kitaru.errors import KitaruBackendError, KitaruStateError
 from kitaru.journal.codec import Codec
 from kitaru.journal.log_records import LogRecord
 from kitaru.plugins.manager import plugin_manager
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
-from kitaru.runtime.entrypoint import MAIN_ALIAS
+from kitaru.runtime.entrypoint import class_aliases
 from kitaru.runtime.kernel import Kernel
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.stack.built import BuiltStack
-from kitaru.stack.components import OrchestratorCapability, Place
+from kitaru.stack.components import LogStore, OrchestratorCapability, Place
 from kitaru.stack.journals import open_journal
 from kitaru.stack.stacks import check_name, select
 
@@ -78,13 +77,16 @@ def open_kernel(
     return _opened(settings or configured.resolve(), journal_url, durability).kernel
 
 
-def stack_of(kernel: Kernel) -> BuiltStack:
-    """The stack of a kernel that :func:`open_kernel` gave: its artifact store, log store and orchestrator."""
+def open_log_store(kernel: Kernel) -> LogStore:
+    """The log store of a kernel that :func:`open_kernel` gave.
+
+    Raises KitaruPluginError when its plugin is missing or unavailable.
+    """
     with _lock:
         for one in _open.values():
             if one.kernel is kernel:
-                return one.stack
-    raise KitaruError("this kernel was not opened by kitaru.stack.assembly, or it was closed.")
+                return one.stack.log_store
+    raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
 
 
 def start_flow(
@@ -104,8 +106,6 @@ def start_flow(
     stack_name = check_name(first(options.stack, settings.stack))
     cache = first(options.cache, spec.cache, settings.cache, False)
     retries = first(options.retries, spec.retries, settings.retries, 0)
-    if cache != spec.cache or retries != spec.retries:
-        spec = dataclasses.replace(spec, cache=cache, retries=retries)
     frozen: dict[str, Any] = {"stack": stack_name, "cache": cache, "retries": retries}
     image = _image(options, settings)
     if image is not None:
@@ -209,5 +209,5 @@ def _codec(settings: Settings) -> Codec:
     return Codec(
         allow_pickle=settings.allow_pickle,
         serializers=plugin_manager().serializers(),
-        aliases={"__main__": MAIN_ALIAS},
+        aliases=class_aliases(),
     )

@@ -41,7 +41,7 @@ def check_key(key: str) -> str:
     """
     if not isinstance(key, str) or not key or "\0" in key or "\\" in key or len(key) > _KEY_CHARACTERS_MAX:
         raise KitaruUsageError(
-            f"storage key {key!r:.80} is empty, over {_KEY_CHARACTERS_MAX} characters, or has a NUL or a backslash in it."
+            f"storage key {key!r:.80} is empty, over {_KEY_CHARACTERS_MAX} characters, or has a NUL or backslash."
         )
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise KitaruUsageError(
@@ -60,8 +60,8 @@ class ArtifactStore(Protocol):
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         """Store ``data`` under ``key``; a file is read from its position to its end.
 
-        Atomic: a reader sees all of the old content (or nothing) or all of the new, also after a crash. Putting the
-        same content again is a no-op; other content replaces the old. Where the installation promises full
+        Atomic: a reader sees all of the old content (or nothing) or all of the new, also after a crash. Putting
+        the same content again is a no-op; other content replaces the old. Where the installation promises full
         durability, the bytes survive power loss once this returns.
         """
 
@@ -78,7 +78,7 @@ class ArtifactStore(Protocol):
         """Remove what is under ``key``; nothing there is fine."""
 
     def list(self, prefix: str = "") -> Iterator[str]:
-        """The keys that start with ``prefix`` (as text, not as a folder), sorted. Unfinished puts are not among them."""
+        """The keys that start with ``prefix`` (as text, not as a folder), sorted. Unfinished puts are left out."""
 
 
 @runtime_checkable
