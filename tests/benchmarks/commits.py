@@ -133,7 +133,7 @@ def _many(directory: Path) -> dict[str, float]:
     resident: dict[int, int] = {}
 
     def measured(number: int) -> None:
-        timed(ours, lambda: flows.numbered(flows.ARGUMENT, number))
+        timed(ours, lambda: flows.numbered(f"{number:0100}"))
         if number in (2_000, 19_999):
             resident[number] = _resident_bytes()
 
