@@ -18,9 +18,8 @@ _BLOCK = 25  # calls between two blocks of raw commits: the disk drifts, so both
 
 def sequential(durability: str) -> Iterator[Row]:
     """One checkpoint after another; raw commits in between."""
-    with scratch() as directory:
-        kernel = kernels.open_kernel(directory, durability)
-        warm = kernels.run(kernel, flows.one, flows.ARGUMENT)
+    with scratch() as directory, kernels.store(directory, durability) as kernel:
+        warm = kernels.start(flows.one, flows.ARGUMENT)
         warm.wait()
         raw_store = RawStore(directory, durability, kernels.row_bytes(kernel, warm.exec_id))
         ours, raw = Samples(), Samples()
@@ -31,9 +30,8 @@ def sequential(durability: str) -> Iterator[Row]:
                 raw_store.timed(raw, _BLOCK)
 
         flows.hooks["sequential"] = measured
-        kernels.run(kernel, flows.sequential, _CALLS[durability]).wait()
+        kernels.start(flows.sequential, _CALLS[durability]).wait()
         raw_store.close()
-        kernel.journal.close()
     if durability == "full":
         bar, rule = max(1.4 * raw.median, raw.median + 60e-6), "max(1.4 x raw, raw + 60 us)"
     else:
@@ -53,17 +51,15 @@ def sequential(durability: str) -> Iterator[Row]:
 
 def one_checkpoint_flow() -> Iterator[Row]:
     """A flow of one checkpoint, run and awaited."""
-    with scratch() as directory:
-        kernel = kernels.open_kernel(directory, "full")
-        warm = kernels.run(kernel, flows.one, flows.ARGUMENT)
+    with scratch() as directory, kernels.store(directory, "full") as kernel:
+        warm = kernels.start(flows.one, flows.ARGUMENT)
         warm.wait()
         raw_store = RawStore(directory, "full", kernels.row_bytes(kernel, warm.exec_id))
         ours, raw = Samples(), Samples()
         for _ in range(300):
-            timed(ours, lambda: kernels.run(kernel, flows.one, flows.ARGUMENT).wait())
+            timed(ours, lambda: kernels.start(flows.one, flows.ARGUMENT).wait())
             raw_store.timed(raw, 5)
         raw_store.close()
-        kernel.journal.close()
     yield Row(
         "one-checkpoint flow, full",
         "us",
@@ -79,13 +75,12 @@ def one_checkpoint_flow() -> Iterator[Row]:
 
 def large_results() -> Iterator[Row]:
     """50 results of 1 MB."""
-    with scratch() as directory:
-        kernel = kernels.open_kernel(directory, "process")
-        kernels.run(kernel, flows.one, flows.ARGUMENT).wait()
+    with scratch() as directory, kernels.store(directory, "process"):
+        kernels.start(flows.one, flows.ARGUMENT).wait()
         ours, raw = Samples(), Samples()
         flows.hooks["large"] = lambda microseconds: ours.add(50 / (microseconds / 1e6))
         for turn in range(5):
-            kernels.run(kernel, flows.large_results, 50).wait()
+            kernels.start(flows.large_results, 50).wait()
             begun = time.perf_counter()
             for number in range(50):
                 path = directory / f"raw-{turn}-{number}"
@@ -95,7 +90,6 @@ def large_results() -> Iterator[Row]:
             for file in (directory / "artifacts").rglob("*"):
                 if file.is_file():
                     file.unlink()
-        kernel.journal.close()
     yield Row(
         "50 results of 1 MB, process",
         "MB/s",
@@ -135,18 +129,17 @@ def many() -> Iterator[Row]:
 
 
 def _many(directory: Path) -> dict[str, float]:
-    kernel = kernels.open_kernel(directory, "process")
     ours = Samples()
     resident: dict[int, int] = {}
 
     def measured(number: int) -> None:
-        timed(ours, lambda: flows.numbered(flows.ARGUMENT, number))
+        timed(ours, lambda: flows.numbered(f"{number:0100}"))
         if number in (2_000, 19_999):
             resident[number] = _resident_bytes()
 
     flows.hooks["sequential"] = measured
-    kernels.run(kernel, flows.sequential, 20_000).wait()
-    kernel.journal.close()
+    with kernels.store(directory, "process"):
+        kernels.start(flows.sequential, 20_000).wait()
     first, last = Samples(ours.values[100:2_000]), Samples(ours.values[-2_000:])
     return {
         "first": first.median * 1e6,

@@ -20,16 +20,14 @@ def concurrent() -> Iterator[Row]:
 def _measure(figure: str, hook: str, flow: FlowDefinition[Any, Any]) -> Row:
     ours, raw = Samples(), Samples()
     flows.hooks[hook] = lambda microseconds: ours.add(microseconds / 1e6)
-    with scratch() as directory:
-        kernel = kernels.open_kernel(directory, "full")
+    with scratch() as directory, kernels.store(directory, "full"):
         raw_store = RawStore(directory, "full", 500)
-        kernels.run(kernel, flow, 20).wait()
+        kernels.start(flow, 20).wait()
         ours.values.clear()
         for _ in range(15):
-            kernels.run(kernel, flow, 200).wait()
+            kernels.start(flow, 200).wait()
             raw_store.timed(raw, 20)
         raw_store.close()
-        kernel.journal.close()
     return Row(
         figure,
         "ms",

@@ -24,8 +24,8 @@ def small(text: str) -> dict[str, Any]:
 
 
 @checkpoint
-def numbered(text: str, number: int) -> dict[str, Any]:
-    return {**RESULT, "number": number}
+def numbered(text: str) -> dict[str, Any]:
+    return {**RESULT, "number": int(text)}
 
 
 @checkpoint
@@ -89,7 +89,7 @@ def large_results(count: int) -> int:
 def recorded(count: int, report: str) -> int:
     """Make ``count`` calls and one more. The process that makes them first is killed before that one."""
     for number in range(count):
-        numbered(ARGUMENT, number)
+        numbered(f"{number:0100}")
     if "reused" in hooks:
         hooks["reused"](count)
     if os.environ.get("KITARU_BENCH_DIE"):

@@ -1,30 +1,25 @@
-"""The one place where the benchmarks open a kernel, start and resume: default settings, on a store of their own."""
+"""The one place where the benchmarks open stores, start and resume: default settings, on a store of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tests.crash import kernels
 
-from kitaru.flows import FlowDefinition
-from kitaru.handles import FlowHandle
-from kitaru.runtime.capture import Capture
+from kitaru.journal.protocol import Durability
 from kitaru.runtime.kernel import Kernel
 
-
-def open_kernel(directory: Path, durability: str) -> Kernel:
-    kernel = kernels.open_kernel(directory, durability=durability)  # type: ignore[arg-type]
-    kernel.capture = Capture(lambda exec_id, records: None, kernel.clock)
-    return kernel
+start = kernels.start
+resume = kernels.resume
 
 
-def run(kernel: Kernel, flow: FlowDefinition[Any, Any], *args: Any) -> FlowHandle:
-    return kernels.start(kernel, flow, *args)
-
-
-def resume(kernel: Kernel, exec_id: str) -> FlowHandle:
-    return kernels.resume(kernel, exec_id)
+@contextmanager
+def store(directory: Path, durability: Durability) -> Iterator[Kernel]:
+    """A kernel on the store in ``directory``: log capture, digests and installed observers as by default."""
+    with kernels.store(directory, durability=durability) as kernel:
+        yield kernel
 
 
 def row_bytes(kernel: Kernel, exec_id: str) -> int:

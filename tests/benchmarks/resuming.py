@@ -25,14 +25,13 @@ def reused() -> Iterator[Row]:
         for _ in range(5):
             with scratch() as directory:
                 exec_id = die_after(directory, count)
-                kernel = kernels.open_kernel(directory, "full")
-                marks = _Marks(kernel)
-                flows.hooks["reused"] = marks.reused
-                kernels.resume(kernel, exec_id).wait()
-                del flows.hooks["reused"]
+                with kernels.store(directory, "full") as kernel:
+                    marks = _Marks(kernel)
+                    flows.hooks["reused"] = marks.reused
+                    kernels.resume(exec_id).wait()
+                    del flows.hooks["reused"]
                 ours.add((marks.end - marks.begun) / count)
                 timed(raw, lambda: _read_raw(directory))
-                kernel.journal.close()
         yield Row(
             f"reused call, {count:,} recorded",
             "us",
@@ -88,13 +87,11 @@ def die_after(directory: Path, count: int, report: str = "") -> str:
 
 
 def _die(directory: Path, count: int, report: str) -> None:
-    kernel = kernels.open_kernel(directory, "process")
-    handle = kernels.run(kernel, flows.recorded, count, report)
-    print(handle.exec_id, flush=True)
-    handle.wait()
+    with kernels.store(directory, "process"):
+        handle = kernels.start(flows.recorded, count, report)
+        print(handle.exec_id, flush=True)
+        handle.wait()
 
 
 if __name__ == "__main__":
-    from tests.benchmarks import resuming
-
-    resuming._die(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    _die(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,59 +1,73 @@
-"""The one place where the battery opens a kernel, starts, resumes and waits."""
+"""The one place where the battery opens stores, starts flows and resumes executions: through the public doors."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kitaru.client import KitaruClient
 from kitaru.flows import FlowDefinition
 from kitaru.handles import FlowHandle
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Durability, Journal
-from kitaru.journal.records import Owner
+from kitaru.journal.records import Payload
 from kitaru.journal.sqlite import SqliteJournal
 from kitaru.runtime.kernel import Kernel
+from kitaru.stack import assembly
+from kitaru_local.artifact_store import LocalArtifactStore
+from kitaru_local.config import LocalArtifactStoreConfig
 
 
-class FileBlobs:
-    """Large values as files: written aside, then moved into place."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def put(self, key: str, data: bytes) -> None:
-        path = self._directory / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}")
-        aside.write_bytes(data)
-        aside.replace(path)
-
-    def get(self, key: str) -> bytes:
-        return (self._directory / key).read_bytes()
+def settings(directory: Path, *, durability: Durability = "process", lease_seconds: float = 30.0) -> dict[str, str]:
+    """The environment in which everything lives in ``directory``."""
+    return {
+        "KITARU_CONFIG_PATH": str(directory),
+        "KITARU_JOURNAL_URL": f"sqlite:///{directory}/kitaru.db",
+        "KITARU_DURABILITY": durability,
+        "KITARU_LEASE_SECONDS": str(lease_seconds),
+    }
 
 
-def open_journal(directory: Path, durability: Durability = "process") -> Journal:
-    return SqliteJournal(str(directory / "kitaru.db"), durability=durability)
+@contextmanager
+def store(directory: Path, **options: Any) -> Iterator[Kernel]:
+    """A kernel on the store in ``directory``, while the block lasts; earlier settings are put back afterwards."""
+    before = {name: os.environ.get(name) for name in settings(directory)}
+    os.environ.update(settings(directory, **options))
+    try:
+        yield assembly.open_kernel()
+    finally:
+        assembly.reset()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
-def open_kernel(
-    directory: Path, *, durability: Durability = "process", lease_seconds: float = 30.0, owner: Owner | None = None
-) -> Kernel:
-    """A kernel on the store in ``directory``."""
-    blobs = FileBlobs(directory / "artifacts")
-    journal = open_journal(directory, durability)
-    return Kernel(journal, Codec(), lambda: blobs, lease_seconds=lease_seconds, owner=owner)
+def start(flow: FlowDefinition[Any, Any], *args: Any, key: str | None = None) -> FlowHandle:
+    """Start a flow on the open store, or find the execution under ``key``."""
+    return flow.run(*args, idempotency_key=key)
 
 
-def start(kernel: Kernel, flow: FlowDefinition[Any, Any], *args: Any, key: str | None = None) -> FlowHandle:
-    """Like ``flow.run(*args, idempotency_key=key)``, on ``kernel``."""
-    launch = kernel.create(flow.spec, args, {}, idempotency_key=key)
-    exec_id = launch.record.exec_id
-    if launch.existed:
-        return FlowHandle(kernel, exec_id, kernel.continue_existing(launch, flow.spec))
-    return FlowHandle(kernel, exec_id, kernel.start(exec_id))
+def resume(exec_id: str) -> FlowHandle:
+    """What ``kitaru executions resume`` does, and a handle to wait for."""
+    KitaruClient().executions.drive(exec_id)
+    kernel = assembly.open_kernel()
+    return FlowHandle(kernel, exec_id, kernel.runs.get(exec_id))
 
 
-def resume(kernel: Kernel, exec_id: str) -> FlowHandle:
-    """Like ``kitaru executions resume``."""
-    return FlowHandle(kernel, exec_id, kernel.resume(exec_id))
+def open_journal(directory: Path) -> Journal:
+    """The journal alone, for looking at it."""
+    return SqliteJournal(str(directory / "kitaru.db"), durability="process")
+
+
+def decode(directory: Path, payload: Payload) -> Any:
+    """The value of a payload of the store in ``directory``."""
+    data = payload.data
+    if data is None:
+        artifacts = LocalArtifactStore(LocalArtifactStoreConfig(f"file://{directory}/artifacts"))
+        data = artifacts.get(payload.ref or "")
+    return Codec().decode(payload.codec, data)

@@ -108,6 +108,19 @@ def retry(size: int = 3) -> Model:
     return model.returns(value)
 
 
+def held(size: int = 3) -> Model:
+    model, value, before = Model(size), 1, []
+    for number in range(size):
+        value = _add(model, f"before{number}", value, before)
+        before = [("add", f"before{number}")]
+    model.call("hold", "middle", "middle", before)
+    before = [("hold", "middle")]
+    for number in range(size):
+        value = _add(model, f"after{number}", value, before)
+        before = [("add", f"after{number}")]
+    return model.returns(value)
+
+
 #: A value the model cannot know ahead: any recorded value is right, as long as it stays the same.
 ANY = object()
 

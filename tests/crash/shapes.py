@@ -101,6 +101,19 @@ def echo(label: str, value: object) -> object:
     return value
 
 
+GATES_VARIABLE = "KITARU_TEST_GATES"
+
+
+@checkpoint
+def hold(label: str) -> str:
+    """Stays inside until the gate of this process is opened."""
+    note("run", "hold", label)
+    gate = Path(os.environ[GATES_VARIABLE]) / f"gate-{os.getpid()}"
+    while not gate.exists():
+        time.sleep(0.001)
+    return label
+
+
 def seen(name: str, label: object, value: object) -> object:
     """Note that the flow's own code has this value, and pass it on."""
     note("seen", name, label)
@@ -167,6 +180,17 @@ def retry(size: int) -> int:
     for number in range(size):
         value = seen("flaky", f"f{number}", flaky(f"f{number}", value, number % 3))
         value = add(f"then{number}", value)
+    return value
+
+
+@flow
+def held(size: int) -> int:
+    value = 1
+    for number in range(size):
+        value = add(f"before{number}", value)
+    hold("middle")
+    for number in range(size):
+        value = add(f"after{number}", value)
     return value
 
 

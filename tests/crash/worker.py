@@ -14,14 +14,18 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.crash import kernels, shapes
 
-from kitaru.errors import KitaruError
+from kitaru.errors import KitaruError, KitaruLeaseError
 from kitaru.journal.records import Owner
+from kitaru.plugins.manager import plugin_manager
+from kitaru.runtime import lease
+from kitaru.stack import assembly
 from kitaru.testing.crash import CrashingJournal, CrashPoint
 
 
@@ -45,11 +49,14 @@ def perform(order: Order) -> dict[str, Any]:
     """Start or resume, wait for the end, and say how it ended."""
     directory = Path(order.directory)
     os.environ[shapes.EFFECTS_VARIABLE] = str(directory / "effects")
-    owner = None
+    os.environ[shapes.GATES_VARIABLE] = str(directory)
+    os.environ.update(kernels.settings(directory, lease_seconds=order.lease_seconds))
     if order.host is not None:
-        owner = Owner(order.host, order.host, "test", os.getpid(), 1)
-    kernel = kernels.open_kernel(directory, lease_seconds=order.lease_seconds, owner=owner)
+        elsewhere = Owner(order.host, order.host, "test", os.getpid(), 1)
+        lease.this_owner = lambda: elsewhere
+    kernel = assembly.open_kernel()
     crashing = CrashingJournal(kernel.journal, CrashPoint.parse(order.crash) if order.crash else None)
+    crashing.append = _noting_refusals(crashing.append, directory)
     kernel.journal = crashing
     if order.barrier is not None:
         Path(order.barrier + f".{os.getpid()}").touch()
@@ -57,13 +64,26 @@ def perform(order: Order) -> dict[str, Any]:
             time.sleep(0.0005)
     try:
         if order.exec_id is not None:
-            handle = kernels.resume(kernel, order.exec_id)
+            handle = kernels.resume(order.exec_id)
         else:
-            handle = kernels.start(kernel, getattr(shapes, order.shape), order.argument, key=order.key)
+            handle = kernels.start(getattr(shapes, order.shape), order.argument, key=order.key)
         result = handle.wait()
     except KitaruError as error:
         return {"error": type(error).__name__, "text": str(error), "writes": len(crashing.log)}
     return {"exec_id": handle.exec_id, "result": repr(result), "writes": len(crashing.log)}
+
+
+def _noting_refusals(write: Callable[..., Any], directory: Path) -> Callable[..., Any]:
+    """Leave a file when a write is refused because somebody else has the lease."""
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return write(*args, **kwargs)
+        except KitaruLeaseError:
+            (directory / f"refused-{os.getpid()}").touch()
+            raise
+
+    return noting
 
 
 def answer(order: Order) -> int:
@@ -91,6 +111,7 @@ def _serve() -> None:
     os.set_blocking(wake_reader, False)
     signal.set_wakeup_fd(wake_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    plugin_manager()  # read once here instead of in every fork
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     selector.register(wake_reader, selectors.EVENT_READ)

@@ -230,7 +230,7 @@ def make_exception(kind: type[BaseException], args: tuple[Any, ...]) -> BaseExce
     base = next(one for one in kind.__mro__ if one.__module__ == builtins.__name__)
     made: BaseException = base.__new__(kind, *args)
     try:
-        base.__init__(made, *args)  # type: ignore[misc]  on the builtin class, not on the instance's
+        base.__init__(made, *args)  # type: ignore[misc]
     except TypeError:  # the class called its builtin base with other arguments than it shows
         pass
     made.args = args

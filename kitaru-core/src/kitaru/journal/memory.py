@@ -1,130 +1,345 @@
-# STAND-IN until merge
-import copy
-import threading
+"""A journal that lives in this process: for tests, and for flows that nobody needs to find again (``memory:``)."""
 
-from kitaru.errors import *
-from kitaru.journal.records import *
+from __future__ import annotations
+
+import copy
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from kitaru.errors import KitaruJournalError
+from kitaru.journal import transitions
+from kitaru.journal.protocol import Durability
+from kitaru.journal.records import (
+    Claimed,
+    Created,
+    Entry,
+    EntryKind,
+    ExecutionQuery,
+    ExecutionRecord,
+    Lease,
+    Owner,
+    Payload,
+)
+from kitaru.journal.transitions import FINISHED, Alive, public_status
+
+Records = list[ExecutionRecord]  # the class below has a method called list
 
 
 class MemoryJournal:
-    url = "memory:"
-    durability = "full"
+    """See :class:`kitaru.journal.protocol.Journal` for the contract. Nothing in it survives the process.
 
-    def __init__(self):
-        self.l = threading.RLock()
-        self.ex = {}
-        self.en = {}
-        self.v = 0
+    Records and entries are copied on the way in and out: a caller that changes one changes its own.
 
-    def create(self, r, o, s):
-        with self.l:
-            for x in self.ex.values():
-                if r.idempotency_key and x.idempotency_key == r.idempotency_key and x.flow_name == r.flow_name:
-                    return Created(copy.copy(x), None, True)
-            r = copy.copy(r)
-            if o:
-                r.owner = o
-                r.status = "running"
-                r.fence = 1
-            self.ex[r.exec_id] = r
-            self.en[r.exec_id] = []
-            return Created(copy.copy(r), Lease(r.exec_id, 1, 1, 0) if o else None)
+    Args:
+        durability: what it is told to be; it is ``"full"`` and ``"process"`` alike within the life of the process.
+        now: wall time in microseconds, for leases and due dates.
+    """
 
-    def _chk(self, l):
-        if self.ex[l.exec_id].fence != l.fence:
-            raise KitaruLeaseError("lost")
+    def __init__(self, *, durability: Durability = "full", now: Callable[[], int] | None = None) -> None:
+        self._durability = durability
+        self._now = now or (lambda: time.time_ns() // 1000)
+        self._lock = threading.RLock()
+        self._rows: list[ExecutionRecord] = []  # row number - 1 is the place
+        self._numbers: dict[str, int] = {}
+        self._entries: dict[int, list[Entry]] = {}
+        self._changes = 0
+        self._closed = False
 
-    def create_child(self, l, e, r, o, s):
-        with self.l:
-            self.append(l, [e])
-            return self.create(r, o, s)
+    @property
+    def url(self) -> str:
+        return "memory:"
 
-    def claim(self, i, o, s, accept, alive):
-        with self.l:
-            x = self.ex[i]
-            st = x.status
-            if st == "running":
-                if x.owner and alive(x.owner) is not False:
-                    raise KitaruLeaseError("held")
-                st = "interrupted"
-            if st not in accept:
-                raise KitaruStateError(st)
-            prev = x.owner
-            x.owner = o
-            x.fence += 1
-            x.status = "running"
-            x.cancel_requested = False
-            return Claimed(copy.copy(x), Lease(i, 1, x.fence, 0, len(self.en[i]) + 1), prev)
+    @property
+    def durability(self) -> Durability:
+        return self._durability
 
-    def renew(self, ls, s):
-        return [l for l in ls if self.ex[l.exec_id].fence != l.fence]
+    # -- writing ------------------------------------------------------------------------------------------------
 
-    def append(self, l, es):
-        with self.l:
-            self._chk(l)
-            for e in es:
-                e.seq = len(self.en[l.exec_id]) + 1
-                self.en[l.exec_id].append(e)
+    def create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
+        with self._writing():
+            return self._create(record, owner, lease_seconds)
 
-    def finish(self, l, status, *, ended_at, result=None, failure=None, status_reason=None, entries=()):
-        with self.l:
-            self.append(l, entries)
-            x = self.ex[l.exec_id]
-            x.status = status
-            x.result = result
-            x.failure = failure
-            x.status_reason = status_reason
-            x.owner = None
-            x.fence += 1
-            self.v += 1
+    def create_child(
+        self, lease: Lease, entry: Entry, record: ExecutionRecord, owner: Owner | None, lease_seconds: float
+    ) -> Created:
+        with self._writing():
+            self._check(lease)
+            # The execution first: it may be refused, and then the entry must not be there either.
+            created = self._create(record, owner, lease_seconds)
+            if not created.existed:
+                self._insert(lease, [entry])
+            return created
 
-    def suspend(self, l, *, wake_at, entries=()):
-        self.append(l, entries)
-        x = self.ex[l.exec_id]
-        x.status = "waiting"
-        x.wake_at = wake_at
-        x.owner = None
-        x.fence += 1
+    def _create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
+        no = self._numbers.get(record.exec_id)
+        if no is not None:  # sent again after a failure whose end was unknown
+            stored = self._rows[no - 1]
+            first = transitions.first_lease(stored, owner)
+            return Created(_copied(stored), self._lease(no, stored) if first else None)
+        if record.idempotency_key is not None:
+            earlier = self._find(record.flow_name, record.idempotency_key)
+            if earlier is not None:
+                return Created(_copied(earlier), None, existed=True)
+        transitions.check_new(record)
+        stored = _copied(record)
+        if owner is not None:
+            transitions.owned(stored, owner, self._expiry(lease_seconds))
+        self._rows.append(stored)
+        no = self._numbers[record.exec_id] = len(self._rows)
+        self._entries[no] = []
+        return Created(_copied(stored), self._lease(no, stored) if owner is not None else None)
 
-    def release(self, l, entries=()):
-        x = self.ex[l.exec_id]
-        if x.fence == l.fence:
-            self.append(l, entries)
-            x.owner = None
-            x.fence += 1
+    def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
+        with self._writing():
+            no, record = self._require(exec_id)
+            previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            self._rows[no - 1] = record
+            return Claimed(_copied(record), self._lease(no, record), previous)
 
-    def request_cancel(self, i, alive):
-        with self.l:
-            x = self.ex[i]
-            if x.status in ("completed", "failed", "cancelled"):
-                raise KitaruStateError(x.status)
-            if x.owner:
-                x.cancel_requested = True
-            else:
-                x.status = "cancelled"
-                x.fence += 1
-            for c in list(self.ex.values()):
-                if c.parent_exec_id == i and c.status not in ("completed", "failed", "cancelled"):
-                    self.request_cancel(c.exec_id, alive)
-            self.v += 1
-            return copy.copy(x)
+    def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
+        lost = []
+        with self._writing():
+            expires_at = self._expiry(lease_seconds)
+            for lease in leases:
+                record = self._rows[lease.no - 1]
+                if record.fence == lease.fence:
+                    record.lease_expires_at = lease.expires_at = expires_at
+                else:
+                    lost.append(lease)
+        return lost
 
-    def poll_cancelled(self, ls):
-        return [l.exec_id for l in ls if self.ex[l.exec_id].cancel_requested]
+    def append(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        with self._writing():
+            self._insert(lease, entries)
 
-    def get(self, i):
-        if i not in self.ex:
-            raise KitaruNotFoundError(i)
-        return copy.copy(self.ex[i])
+    def finish(
+        self,
+        lease: Lease,
+        status: str,
+        *,
+        ended_at: int,
+        result: Payload | None = None,
+        failure: dict[str, Any] | None = None,
+        status_reason: str | None = None,
+        entries: Sequence[Entry] = (),
+    ) -> None:
+        transitions.check_end(status)
+        with self._writing():
+            record = _copied(self._rows[lease.no - 1])
+            if transitions.is_end_of(record, lease, status, ended_at):
+                return
+            self._check(lease)
+            transitions.ended(
+                record, status, ended_at=ended_at, result=result, failure=failure, status_reason=status_reason
+            )
+            self._insert(lease, entries)
+            self._rows[lease.no - 1] = _copied(record)
 
-    def entries(self, i, *, after=0, prefix=None):
-        return [copy.copy(e) for e in self.en[i] if e.seq > after and (prefix is None or e.key.startswith(prefix))]
+    def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
+        with self._writing():
+            record = _copied(self._rows[lease.no - 1])
+            if transitions.is_end_of(record, lease, "waiting", wake_at):
+                return
+            self._check(lease)
+            transitions.suspended(record, wake_at)
+            self._insert(lease, entries)
+            self._rows[lease.no - 1] = record
 
-    def find_cached(self, k):
-        for es in self.en.values():
-            for e in es:
-                if e.cache_key == k and e.output:
-                    return e.output
+    def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
+        with self._writing():
+            record = self._rows[lease.no - 1]
+            if record.fence != lease.fence:
+                return
+            self._insert(lease, entries)
+            transitions.released(record)
 
-    def version(self):
-        return self.v
+    def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
+        with self._writing():
+            no, record = self._require(exec_id)
+            transitions.check_cancel(record)
+            self._cancel(self._rows[no - 1], alive)
+            return self.get(exec_id)
+
+    def _cancel(self, record: ExecutionRecord, alive: Alive) -> None:
+        transitions.cancelled(record, alive, self._now())
+        for child in self._rows:
+            if child.parent_exec_id == record.exec_id and child.status not in FINISHED:
+                self._cancel(child, alive)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def poll_cancelled(self, leases: Sequence[Lease]) -> list[str]:
+        with self._reading():
+            return [lease.exec_id for lease in leases if self._rows[lease.no - 1].cancel_requested]
+
+    def get(self, exec_id: str) -> ExecutionRecord:
+        with self._reading():
+            return self._require(exec_id)[1]
+
+    def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
+        with self._reading():
+            found = self._find(flow_name, idempotency_key)
+            return None if found is None else _copied(found)
+
+    def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
+        with self._reading():
+            no, _ = self._require(exec_id)
+            found = sorted(self._entries[no], key=lambda entry: entry.seq)
+            return [_copied_entry(one) for one in found if one.seq > after and one.key.startswith(prefix or "")]
+
+    def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
+        with self._reading():
+            return [
+                _listed(record)
+                for record in self._rows
+                if self._is_due(record, now, alive) and not self._parent_continues(record)
+            ]
+
+    def _is_due(self, record: ExecutionRecord, now: int, alive: Alive) -> bool:
+        if record.status == "waiting":
+            return record.wake_at is not None and record.wake_at <= now
+        return public_status(record, alive, self._now()) == "interrupted"
+
+    def _parent_continues(self, record: ExecutionRecord) -> bool:
+        no = self._numbers.get(record.parent_exec_id or "")
+        return no is not None and self._rows[no - 1].status not in FINISHED
+
+    def find_cached(self, cache_key: bytes) -> Payload | None:
+        with self._reading():
+            hits = [
+                (entry.ended_at, no, entry.seq, entry.output)
+                for no, entries in self._entries.items()
+                for entry in entries
+                if entry.cache_key == cache_key and entry.kind == EntryKind.COMPLETED
+            ]
+            return copy.copy(max(hits, key=lambda hit: hit[:3])[3]) if hits else None
+
+    def version(self) -> int:
+        with self._reading():
+            return self._changes
+
+    def info(self) -> dict[str, Any]:
+        with self._reading():
+            return {
+                "url": self.url,
+                "kind": "memory",
+                "durability": self._durability,
+                "schema_version": 0,
+                "executions": len(self._rows),
+                "sound": True,
+                "notes": ["the journal is kept in memory: it ends with the process"],
+            }
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+    def list(self, query: ExecutionQuery, alive: Alive) -> Records:
+        with self._reading():
+            before = len(self._rows) + 1
+            if query.before is not None:
+                before = self._numbers.get(query.before, 0)
+            found: Records = []
+            for record in reversed(self._rows[: before - 1] if before else []):
+                if query.limit is not None and len(found) >= query.limit:
+                    break
+                if self._fits(record, query, alive):
+                    found.append(_listed(record))
+            return found
+
+    def _fits(self, record: ExecutionRecord, query: ExecutionQuery, alive: Alive) -> bool:
+        for wanted, value in (
+            (query.flow_name, record.flow_name),
+            (query.stack_name, record.stack_name),
+            (query.parent_exec_id, record.parent_exec_id),
+        ):
+            if wanted is not None and wanted != value:
+                return False
+        return not query.statuses or public_status(record, alive, self._now()) in query.statuses
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise KitaruJournalError("the journal memory: is closed.")
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._reading():
+            yield
+            self._changes += 1
+
+    def _expiry(self, lease_seconds: float) -> int:
+        return self._now() + round(lease_seconds * 1e6)
+
+    def _lease(self, no: int, record: ExecutionRecord) -> Lease:
+        next_seq = max((entry.seq for entry in self._entries[no]), default=0) + 1
+        return Lease(record.exec_id, no, record.fence, record.lease_expires_at or 0, next_seq)
+
+    def _check(self, lease: Lease) -> None:
+        if self._rows[lease.no - 1].fence != lease.fence:
+            raise transitions.lost(lease)
+
+    def _insert(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        self._check(lease)
+        stored = self._entries[lease.no]
+        new = []
+        for entry in entries:
+            resent = entry.seq != 0
+            if not resent:
+                entry.seq = lease.next_seq
+                lease.next_seq += 1
+            if not resent or all(known.seq != entry.seq for known in stored):
+                new.append(_copied_entry(entry))
+        stored += new  # only now: an entry that is refused refuses all of them
+
+    def _require(self, exec_id: str) -> tuple[int, ExecutionRecord]:
+        no = self._numbers.get(exec_id)
+        if no is None:
+            raise transitions.not_found(exec_id)
+        return no, _copied(self._rows[no - 1])
+
+    def _find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
+        for record in self._rows:
+            if record.flow_name == flow_name and record.idempotency_key == idempotency_key:
+                return record
+        return None
+
+
+def _copied(record: ExecutionRecord) -> ExecutionRecord:
+    """A copy that shares nothing mutable with its original."""
+    return replace(
+        record,
+        entrypoint=_json(record.entrypoint),
+        spec=_json(record.spec),
+        failure=_json(record.failure),
+        result=copy.copy(record.result),
+    )
+
+
+def _listed(record: ExecutionRecord) -> ExecutionRecord:
+    """A copy for listings, which leave out what may be large."""
+    found = _copied(record)
+    found.inputs = b""
+    if found.result is not None:
+        found.result.data = None
+    return found
+
+
+def _copied_entry(entry: Entry) -> Entry:
+    return replace(entry, detail=_json(entry.detail), output=copy.copy(entry.output))
+
+
+def _json(value: Any) -> Any:
+    """A copy by way of JSON, as every other journal makes one."""
+    return None if value is None else json.loads(json.dumps(value))

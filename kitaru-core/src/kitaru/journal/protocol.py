@@ -7,10 +7,11 @@ Anything that returns has been committed at the journal's durability; anything t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, Protocol
 
 from kitaru.journal.records import Claimed, Created, Entry, ExecutionQuery, ExecutionRecord, Lease, Owner, Payload
+from kitaru.journal.transitions import Alive
 
 Durability = Literal["full", "process"]
 
@@ -35,7 +36,9 @@ class Journal(Protocol):
         With ``owner`` it is stored as ``running`` and owned (fence 1), else as ``pending``. When
         ``(flow_name, idempotency_key)`` is taken nothing is written and the earlier record is returned with
         ``existed=True`` and no lease. Sending the same record again after an ambiguous failure is a no-op that
-        returns ``existed=False`` and the lease of the first time.
+        returns ``existed=False`` and the lease of the first time (no lease, if somebody has claimed it since).
+
+        Raises KitaruStateError when ``record`` is not that of a new execution: pending, without owner and fence.
         """
 
     def create_child(
@@ -43,7 +46,8 @@ class Journal(Protocol):
     ) -> Created:
         """Like :meth:`create`, in one transaction with ``entry`` (kind CHILD) in the parent's journal.
 
-        Raises KitaruLeaseError, and writes neither, when the parent's lease is not the newest.
+        Raises KitaruLeaseError, and writes neither, when the parent's lease is not the newest. Where the idempotency
+        key is taken neither is written either.
         """
 
     def claim(
@@ -52,18 +56,20 @@ class Journal(Protocol):
         owner: Owner,
         lease_seconds: float,
         accept: Collection[str],
-        alive: Callable[[Owner], bool | None],
+        alive: Alive,
     ) -> Claimed:
         """Take an execution over: new fence, new owner, status ``running``; one transaction, exactly one winner.
 
         ``accept`` holds the public statuses that may be claimed. A started execution counts as ``interrupted``
         when it has no owner, its lease has expired, or ``alive(owner)`` is False (None: cannot tell). A claim of
-        an execution with a lost owner raises ``owners_lost`` by one and clears ``cancel_requested``.
+        an execution with a lost owner raises ``owners_lost`` by one; any claim clears ``cancel_requested`` and what an
+        earlier end left (``ended_at``, ``failure``, ``status_reason``, ``wake_at``).
 
         Raises:
             KitaruNotFoundError: no such execution.
             KitaruLeaseError: somebody who is alive runs it.
-            KitaruStateError: its status is not in ``accept``; the text names id and status.
+            KitaruStateError: its status is not in ``accept``, or is one that nothing follows (``completed``); the text
+                names id and status.
         """
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
@@ -92,16 +98,19 @@ class Journal(Protocol):
     ) -> None:
         """Commit ``entries`` and the end of the execution (completed, failed or cancelled) and drop the lease.
 
-        Raises KitaruLeaseError, writing nothing, when ``lease`` is not the newest.
+        Sending the same end again after a KitaruJournalError is a no-op where it was committed.
+
+        Raises KitaruLeaseError, writing nothing, when ``lease`` is not the newest, and KitaruStateError when
+        ``status`` ends nothing.
         """
 
     def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
-        """Commit ``entries``, status ``waiting`` and ``wake_at``, and drop the lease."""
+        """Commit ``entries``, status ``waiting`` and ``wake_at``, and drop the lease. Like :meth:`finish` otherwise."""
 
     def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
         """Give the execution up without ending it: it reads ``interrupted`` from now on. A lost lease is ignored."""
 
-    def request_cancel(self, exec_id: str, alive: Callable[[Owner], bool | None]) -> ExecutionRecord:
+    def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
         """Ask for the end of an execution and return its record as it is afterwards.
 
         Without a live owner it is ``cancelled`` at once (and its fence raised, so a zombie stays out); with one
@@ -118,9 +127,6 @@ class Journal(Protocol):
     def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
         """The execution under this key, or None."""
 
-    def list(self, query: ExecutionQuery, alive: Callable[[Owner], bool | None]) -> list[ExecutionRecord]:
-        """Newest first by creation. Filters, ``interrupted`` included, are evaluated inside the store."""
-
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
         """An execution's entries in commit order, in one query; only ``seq > after`` and keys that
         start with ``prefix``.
@@ -128,21 +134,33 @@ class Journal(Protocol):
         Raises KitaruNotFoundError.
         """
 
-    def recoverable(self, now: int, alive: Callable[[Owner], bool | None]) -> list[ExecutionRecord]:
-        """Started executions without a live owner, and suspended ones whose timer is due, oldest first.
+    def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
+        """Started executions without a live owner, and suspended ones whose timer is due (``wake_at <= now``), oldest
+        first, without what may be large (see :meth:`list`).
 
         Children whose parent would continue them (the parent is itself unfinished) are left out.
         """
 
     def find_cached(self, cache_key: bytes) -> Payload | None:
-        """The output of the newest COMPLETED entry with this ``cache_key``, in any execution."""
+        """The output of the newest COMPLETED entry (by ``ended_at``) with this ``cache_key``, in any execution; a
+        ``ref`` if its bytes are not inline. None when there is none."""
 
     def version(self) -> int:
-        """A number that changes when another connection or process has committed; cheap enough to poll."""
+        """A number that changes when another connection or process has committed; cheap enough to poll.
+
+        This journal's own appends need not change it; its other writes do.
+        """
 
     def info(self) -> dict[str, Any]:
         """For ``kitaru doctor``: at least url, kind, durability, schema_version, sound (bool) and notes (list of
         str)."""
 
     def close(self) -> None:
-        """Release everything. Idempotent; open leases stay as they are."""
+        """Release everything. Idempotent; open leases stay as they are. Any later use raises KitaruJournalError."""
+
+    def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:
+        """Newest first by creation. Filters, ``interrupted`` included, are evaluated inside the store.
+
+        ``query.before`` is the last id of the page before; an unknown one gives nothing. What may be large is left
+        out: ``inputs`` is empty and a result has no ``data``.
+        """

@@ -9,21 +9,22 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-import apsw
-
-from kitaru.errors import KitaruJournalError, KitaruLeaseError, KitaruNotFoundError, KitaruStateError
+from kitaru.errors import KitaruJournalError, KitaruLeaseError
 from kitaru.journal import sqlite_rows as rows
+from kitaru.journal import transitions
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import Claimed, Created, Entry, ExecutionQuery, ExecutionRecord, Lease, Owner, Payload
-from kitaru.journal.sqlite_errors import translate, translated
-from kitaru.journal.sqlite_open import journal_mode, open_connection
+from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
+from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
-from kitaru.journal.transitions import FINISHED, check_claim, check_end, claim_status
+from kitaru.journal.transitions import Alive
 
-Alive = Callable[[Owner], bool | None]
 _SYNCHRONOUS = {"full": "FULL", "process": "NORMAL"}
+_NO_TROUBLE = Exception()
+_inherited: list[SqliteJournal] = []  # in a forked child: kept, so that nothing closes their connections
 _open_journals: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 
 
@@ -36,7 +37,7 @@ class _Ticket:
         self.lease = lease
         self.entries = entries
         self.done = False
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
 
 class SqliteJournal:
@@ -65,7 +66,11 @@ class SqliteJournal:
         with translated(self.path, "open the journal"):
             self._connection = open_connection(self.path, _SYNCHRONOUS[durability])
             self._cursor = self._connection.cursor()
-            self._reader = ListingReader(self.path, self._now)
+            try:
+                self._reader = ListingReader(self.path, self._now)
+            except BaseException:
+                self._connection.close()
+                raise
         _open_journals.add(self)
 
     @property
@@ -83,18 +88,19 @@ class SqliteJournal:
             self._refuse()
         if self._writing.acquire(blocking=False):
             try:
-                if len(entries) == 1 and not entries[0].seq:
+                if len(entries) == 1 and not entries[0].seq and not self._queue:
                     self._append_one(lease, entries[0])
-                else:
-                    self._append_group([_Ticket(lease, entries)])
+                    return
+                ticket = _Ticket(lease, entries)
+                self._append_group([*self._drain(), ticket])
             finally:
                 self._writing.release()
-            return
-        ticket = _Ticket(lease, entries)
-        self._queue.append(ticket)
-        with self._writing:
-            if not ticket.done:
-                self._append_group(self._drain())
+        else:
+            ticket = _Ticket(lease, entries)
+            self._queue.append(ticket)
+            with self._writing:
+                if not ticket.done:
+                    self._append_group(self._drain())
         if ticket.error is not None:
             raise ticket.error
 
@@ -103,10 +109,10 @@ class SqliteJournal:
         lease.next_seq += 1
         try:
             self._cursor.execute(rows.APPEND, rows.entry_row(lease, entry))
-        except apsw.Error as error:
+        except TRANSLATED as error:
             raise translate(error, self.path, "append an entry") from error
         if not self._connection.changes():
-            raise _lost(lease)
+            raise transitions.lost(lease)
 
     def _drain(self) -> list[_Ticket]:
         tickets = []
@@ -116,23 +122,28 @@ class SqliteJournal:
 
     def _append_group(self, tickets: list[_Ticket]) -> None:
         """Commit several callers' entries as one transaction. Each caller's succeed or fail on their own."""
+        trouble: Exception = KitaruJournalError("the commit was broken off; it is safe to send its entries again.")
         try:
             with self._transaction("append entries"):
                 for ticket in tickets:
                     self._append_ticket(ticket)
-        except KitaruJournalError as error:  # the commit itself failed: nobody's entries are known to be stored
+            trouble = _NO_TROUBLE
+        except Exception as error:  # the commit itself failed: nobody's entries are known to be stored
+            trouble = error
+        finally:
+            if trouble is not _NO_TROUBLE:
+                for ticket in tickets:
+                    ticket.error = ticket.error or trouble
             for ticket in tickets:
-                ticket.error = ticket.error or error
-        for ticket in tickets:
-            ticket.done = True
-        if len(tickets) == 1 and tickets[0].error is not None:
-            raise tickets[0].error
+                ticket.done = True
 
     def _append_ticket(self, ticket: _Ticket) -> None:
         try:
             self._insert(ticket.lease, ticket.entries)
-        except (KitaruLeaseError, KitaruJournalError) as error:
+        except Exception as error:  # a refused row, whatever is wrong with it, is its caller's alone
             ticket.error = error
+            if not self._connection.in_transaction:  # SQLite has rolled everybody back (disk full, for example)
+                raise
 
     def _insert(self, lease: Lease, entries: Sequence[Entry]) -> None:
         """Insert all of ``entries`` or none, inside the open transaction."""
@@ -140,10 +151,8 @@ class SqliteJournal:
             return
         cursor = self._cursor
         if cursor.execute(rows.FENCE, (lease.no, lease.fence)).fetchone() is None:
-            raise _lost(lease)
-        several = len(entries) > 1
-        if several:
-            cursor.execute("SAVEPOINT entries")
+            raise transitions.lost(lease)
+        cursor.execute("SAVEPOINT entries")
         try:
             for entry in entries:
                 resent = entry.seq != 0
@@ -155,77 +164,60 @@ class SqliteJournal:
                 if resent and cursor.execute(rows.APPENDED, row[:5]).fetchone() is not None:
                     continue
                 cursor.execute(rows.APPEND, row)
-        except apsw.Error as error:
-            if several and self._connection.in_transaction:
+        except BaseException as error:
+            if self._connection.in_transaction:
                 cursor.execute("ROLLBACK TO entries")
                 cursor.execute("RELEASE entries")
-            raise translate(error, self.path, "append an entry") from error
-        if several:
-            cursor.execute("RELEASE entries")
+            if isinstance(error, TRANSLATED):
+                raise translate(error, self.path, "append an entry") from error
+            raise
+        cursor.execute("RELEASE entries")
 
     # -- executions ---------------------------------------------------------------------------------------------
 
     def create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
-        durable = record.idempotency_key is not None
-        with self._write("create an execution", durable=durable):
+        with self._write("create an execution", durable=record.idempotency_key is not None):
             return self._create(record, owner, lease_seconds)
 
     def create_child(
         self, lease: Lease, entry: Entry, record: ExecutionRecord, owner: Owner | None, lease_seconds: float
     ) -> Created:
-        with self._write("create a child execution"):
-            self._insert(lease, [entry])
-            return self._create(record, owner, lease_seconds)
+        with self._write("create a child execution", durable=record.idempotency_key is not None):
+            self._state(lease)
+            created = self._create(record, owner, lease_seconds)
+            if not created.existed:
+                self._insert(lease, [entry])
+            return created
 
     def _create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
         same = self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone()
         if same is not None:  # sent again after a failure whose end was unknown
             stored = rows.read_execution(same)
-            return Created(stored, _lease(same[0], stored) if stored.owner is not None else None)
+            first = transitions.first_lease(stored, owner)
+            return Created(stored, self._lease(same[0], stored) if first else None)
         if record.idempotency_key is not None:
             earlier = self._cursor.execute(rows.FIND_EXECUTION, (record.flow_name, record.idempotency_key)).fetchone()
             if earlier is not None:
                 return Created(rows.read_execution(earlier), None, existed=True)
+        transitions.check_new(record)
+        made = replace(record)  # the caller's own stays as it is: it may have to be sent again
         if owner is not None:
-            record.owner, record.fence, record.status = owner, 1, "running"
-            record.lease_expires_at = self._now() + round(lease_seconds * 1e6)
-        self._cursor.execute(rows.INSERT_EXECUTION, rows.execution_row(record))
+            transitions.owned(made, owner, self._expiry(lease_seconds))
+        self._cursor.execute(rows.INSERT_EXECUTION, rows.execution_row(made))
         no = self._connection.last_insert_rowid()
-        return Created(record, _lease(no, record) if owner is not None else None)
+        return Created(made, Lease(made.exec_id, no, 1, made.lease_expires_at or 0) if owner is not None else None)
 
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._write("claim an execution"):
             no, record = self._require(exec_id)
-            status = claim_status(record, alive, self._now())
-            check_claim(record, status, accept)
-            previous = record.owner
-            record.fence += 1
-            record.owners_lost += 1 if previous is not None else 0
-            record.owner, record.status, record.cancel_requested, record.wake_at = owner, "running", False, None
-            record.started_at = record.started_at or self._now()
-            record.lease_expires_at = self._now() + round(lease_seconds * 1e6)
-            self._cursor.execute(
-                "UPDATE executions SET fence = ?, owner = ?, status = ?, cancel_requested = 0, owners_lost = ?, "
-                "wake_at = NULL, started_at = ?, ended_at = NULL, failure = NULL, status_reason = NULL, "
-                "lease_expires_at = ? WHERE no = ?",
-                (
-                    record.fence,
-                    rows.write_owner(owner),
-                    record.status,
-                    record.owners_lost,
-                    record.started_at,
-                    record.lease_expires_at,
-                    no,
-                ),
-            )
-            lease = _lease(no, record)
-            lease.next_seq = self._cursor.execute(rows.NEXT_SEQ, (no,)).fetchone()[0]
-            return Claimed(record, lease, previous)
+            previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
+            return Claimed(record, self._lease(no, record), previous)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         lost = []
         with self._write("renew leases"):
-            expires_at = self._now() + round(lease_seconds * 1e6)
+            expires_at = self._expiry(lease_seconds)
             for lease in leases:
                 self._cursor.execute(
                     "UPDATE executions SET lease_expires_at = ? WHERE no = ? AND fence = ?",
@@ -248,96 +240,71 @@ class SqliteJournal:
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
     ) -> None:
-        check_end(status)
-        record = ExecutionRecord(lease.exec_id, "", result=result, failure=failure)
-        row = rows.execution_row(record)
-        codec, digest, size, ref, failed, data = row[20], row[21], row[22], row[23], row[26], row[27]
+        transitions.check_end(status)
         with self._write("finish an execution"):
-            if self._ended_already(lease, status):
-                return
-            self._insert(lease, entries)
-            self._cursor.execute(
-                "UPDATE executions SET status = ?, ended_at = ?, result_codec = ?, result_digest = ?, result_size = ?, "
-                "result_ref = ?, result_data = ?, failure = ?, status_reason = ?, owner = NULL, lease_expires_at = "
-                "NULL, cancel_requested = 0, fence = fence + 1 WHERE no = ? AND fence = ? AND status = 'running'",
-                (status, ended_at, codec, digest, size, ref, data, failed, status_reason, lease.no, lease.fence),
-            )
-            if not self._connection.changes():
-                raise _lost(lease)
+            record = self._state(lease, status, ended_at)
+            if record is not None:
+                transitions.ended(
+                    record, status, ended_at=ended_at, result=result, failure=failure, status_reason=status_reason
+                )
+                self._insert(lease, entries)
+                self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
 
     def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
         with self._write("suspend an execution"):
-            if self._ended_already(lease, "waiting"):
-                return
-            self._insert(lease, entries)
-            self._cursor.execute(
-                "UPDATE executions SET status = 'waiting', wake_at = ?, owner = NULL, lease_expires_at = NULL, "
-                "fence = fence + 1 WHERE no = ? AND fence = ? AND status = 'running'",
-                (wake_at, lease.no, lease.fence),
-            )
-            if not self._connection.changes():
-                raise _lost(lease)
-
-    def _ended_already(self, lease: Lease, status: str) -> bool:
-        """Whether this very end was committed before: sent again after a failure whose end was unknown."""
-        found = self._cursor.execute(
-            "SELECT 1 FROM executions WHERE no = ? AND fence = ? AND status = ?", (lease.no, lease.fence + 1, status)
-        ).fetchone()
-        return found is not None
+            record = self._state(lease, "waiting", wake_at)
+            if record is not None:
+                transitions.suspended(record, wake_at)
+                self._insert(lease, entries)
+                self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
 
     def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
         with self._write("release an execution"):
             try:
-                self._insert(lease, entries)
+                record = self._state(lease)
             except KitaruLeaseError:
                 return
-            self._cursor.execute(
-                "UPDATE executions SET owner = NULL, lease_expires_at = NULL, fence = fence + 1 "
-                "WHERE no = ? AND fence = ? AND status = 'running'",
-                (lease.no, lease.fence),
-            )
+            assert record is not None
+            transitions.released(record)
+            self._insert(lease, entries)
+            self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
+
+    def _state(self, lease: Lease, status: str | None = None, moment: int | None = None) -> ExecutionRecord | None:
+        """The state of the execution that ``lease`` owns; None when it shows this very end already, which is being
+        sent again. Raises KitaruLeaseError when the lease is not the newest."""
+        row = self._cursor.execute(rows.GET_STATE, (lease.no,)).fetchone()
+        if row is None:
+            raise transitions.lost(lease)
+        record = rows.read_state(row)
+        if status is not None and transitions.is_end_of(record, lease, status, moment):
+            return None
+        if record.fence != lease.fence:
+            raise transitions.lost(lease)
+        return record
 
     def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
         with self._write("cancel an execution"):
             no, record = self._require(exec_id)
-            if record.status in FINISHED:
-                raise KitaruStateError(f"execution {exec_id} cannot be cancelled: it is {record.status}.")
+            transitions.check_cancel(record)
             self._cancel(no, record, alive)
             return self._require(exec_id)[1]
 
-    def _cancel(self, no: int, record: ExecutionRecord, alive: Alive) -> None:
-        if claim_status(record, alive, self._now()) == "running":
-            self._cursor.execute("UPDATE executions SET cancel_requested = 1 WHERE no = ?", (no,))
-        else:  # nobody would notice the request: end it here, and keep a zombie out
-            self._cursor.execute(
-                "UPDATE executions SET status = 'cancelled', ended_at = ?, owner = NULL, lease_expires_at = NULL, "
-                "fence = fence + 1, status_reason = ? WHERE no = ?",
-                (self._now(), "cancelled while nobody ran it", no),
-            )
-        children = self._cursor.execute(
-            f"{rows.LIST_EXECUTIONS} WHERE parent_exec_id = ? AND status NOT IN ('completed', 'failed', 'cancelled')",
-            (record.exec_id,),
-        ).fetchall()
-        for child in children:
+    def _cancel(self, no: Any, record: ExecutionRecord, alive: Alive) -> None:
+        transitions.cancelled(record, alive, self._now())
+        self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
+        for child in self._cursor.execute(rows.UNFINISHED_CHILDREN, (record.exec_id,)).fetchall():
             self._cancel(child[0], rows.read_execution(child), alive)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
     def poll_cancelled(self, leases: Sequence[Lease]) -> list[str]:
-        marks = ", ".join("?" * len(leases))
-        return self._reader.column(
-            f"SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no IN ({marks})",  # noqa: S608
-            [lease.no for lease in leases],
-        )
+        return self._reader.asked_to_end([lease.no for lease in leases])
 
     def get(self, exec_id: str) -> ExecutionRecord:
         return self._reader.get(exec_id)
 
     def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
         return self._reader.find(flow_name, idempotency_key)
-
-    def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:
-        return self._reader.list(query, alive)
 
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
         return self._reader.entries(exec_id, after, prefix)
@@ -356,16 +323,23 @@ class SqliteJournal:
         return seen * 1_000_000 + self._changes
 
     def info(self) -> dict[str, Any]:
-        return self._reader.info(self.url, self._durability, journal_mode(self._connection))
+        if self._forked or self._closed:
+            self._refuse()
+        with self._writing, translated(self.path, "inspect the journal"):
+            mode = journal_mode(self._connection)
+        return self._reader.info(self.url, self._durability, mode)
 
     def close(self) -> None:
         with self._writing:
             if self._closed or self._forked:
                 return
             self._closed = True
-            self._connection.close()
             self._reader.close()
+            close_connection(self._connection)
         _open_journals.discard(self)
+
+    def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:
+        return self._reader.list(query, alive)
 
     # -- transactions -------------------------------------------------------------------------------------------
 
@@ -374,6 +348,8 @@ class SqliteJournal:
         if self._forked or self._closed:
             self._refuse()
         with self._writing:
+            if self._closed:
+                self._refuse()
             raised = durable and self._durability != "full"
             if raised:
                 self._connection.pragma("synchronous", "FULL")
@@ -401,8 +377,15 @@ class SqliteJournal:
     def _require(self, exec_id: str) -> tuple[int, ExecutionRecord]:
         row = self._cursor.execute(rows.GET_EXECUTION, (exec_id,)).fetchone()
         if row is None:
-            raise not_found(exec_id)
+            raise transitions.not_found(exec_id)
         return row[0], rows.read_execution(row)
+
+    def _lease(self, no: int, record: ExecutionRecord) -> Lease:
+        next_seq: int = self._cursor.execute(rows.NEXT_SEQ, (no,)).get
+        return Lease(record.exec_id, no, record.fence, record.lease_expires_at or 0, next_seq)
+
+    def _expiry(self, lease_seconds: float) -> int:
+        return self._now() + round(lease_seconds * 1e6)
 
     def _refuse(self) -> None:
         if self._forked:
@@ -413,27 +396,12 @@ class SqliteJournal:
         raise KitaruJournalError(f"the journal {self.path} is closed.")
 
     def mark_forked(self) -> None:
-        """In a forked child: refuse every further use. The inherited connection is not even closed, which would
-        drop the parent's file locks."""
+        """In a forked child: refuse every further use. Nothing inherited is closed, which could touch the parent's
+        files."""
         self._forked = True
         self._writing = threading.Lock()
         self._reader.mark_forked()
-
-
-def _lease(no: int, record: ExecutionRecord) -> Lease:
-    return Lease(record.exec_id, no, record.fence, record.lease_expires_at or 0)
-
-
-def _lost(lease: Lease) -> KitaruLeaseError:
-    return KitaruLeaseError(
-        f"execution {lease.exec_id} belongs to another owner now (this one's token {lease.fence} is not the newest): "
-        "nothing was written."
-    )
-
-
-def not_found(exec_id: str) -> KitaruNotFoundError:
-    """The error for an id that no execution has."""
-    return KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`.")
+        _inherited.append(self)
 
 
 def _mark_all_forked() -> None:

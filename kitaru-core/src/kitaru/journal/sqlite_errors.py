@@ -7,21 +7,33 @@ from contextlib import contextmanager
 
 import apsw
 
-from kitaru.errors import KitaruCorruptionError, KitaruJournalError
+from kitaru.errors import KitaruCorruptionError, KitaruJournalError, KitaruRuntimeError, KitaruSerializationError
+
+#: What apsw raises for the database, and what it raises for values that cannot be bound or read.
+TRANSLATED = (apsw.Error, UnicodeError, OverflowError)
 
 
 @contextmanager
 def translated(path: str, doing: str) -> Iterator[None]:
-    """Turn apsw's errors inside the block into :class:`KitaruJournalError` (or its corruption child)."""
+    """Turn apsw's errors inside the block into Kitaru's: see :func:`translate`."""
     try:
         yield
-    except apsw.Error as error:
+    except TRANSLATED as error:
         raise translate(error, path, doing) from error
 
 
-def translate(error: apsw.Error, path: str, doing: str) -> KitaruJournalError:
-    """The Kitaru error for ``error``; ``doing`` completes "cannot ..."."""
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+def translate(error: Exception, path: str, doing: str) -> KitaruRuntimeError:
+    """The Kitaru error for ``error``; ``doing`` completes "cannot ...".
+
+    KitaruCorruptionError for damage, KitaruSerializationError for a value that no second try could store (text with
+    lone surrogates, a row beyond SQLite's limit), KitaruJournalError for the rest.
+    """
+    if isinstance(error, (UnicodeEncodeError, OverflowError, apsw.TooBigError)):
+        return KitaruSerializationError(
+            f"cannot {doing} in the journal {path}: a name or value in it cannot be stored ({error}). Names and keys "
+            "must be text without lone surrogates; save a value of more than 1 GB as an artifact."
+        )
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)):
         what = "is not a SQLite database" if isinstance(error, apsw.NotADBError) else "is damaged"
         return KitaruCorruptionError(
             f"cannot {doing}: the journal file {path} {what} ({error}). It was left as it is. Run `kitaru doctor`; to "
@@ -43,5 +55,6 @@ _SENTENCES: tuple[tuple[type[apsw.Error], str], ...] = (
     (apsw.PermissionsError, "access is denied. Check owner and mode of the file and of its directory"),
     (apsw.CantOpenError, "it cannot be opened. Check that the path is a file in a directory you may write"),
     (apsw.IOError, "the operating system reported an input/output error. Check the disk; what was committed is kept"),
-    (apsw.TooBigError, "a value is larger than SQLite can store in one row. Save it as an artifact instead"),
+    (apsw.ConnectionClosedError, "it is closed"),
+    (apsw.CursorClosedError, "it is closed"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,16 +10,18 @@ from typing import Any
 
 import apsw
 
-from kitaru.errors import KitaruJournalError, KitaruNotFoundError
+from kitaru.errors import KitaruJournalError
 from kitaru.journal import sqlite_rows as rows
 from kitaru.journal.migrations import SCHEMA_VERSION
-from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Owner, Payload
+from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Payload
 from kitaru.journal.sqlite_errors import translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
+from kitaru.journal.transitions import Alive, not_found
 
-Alive = Callable[[Owner], bool | None]
 #: File systems on which SQLite's locks and shared memory do not work between hosts.
 _NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"))
+# Connections of the parent process that a forked child holds but must not touch.
+_inherited: list[Any] = []
 
 
 class ListingReader:
@@ -43,16 +46,16 @@ class ListingReader:
         with self._reading(doing) as connection:
             return connection.execute(sql, tuple(bindings)).fetchall()
 
-    def column(self, sql: str, bindings: Sequence[Any]) -> list[Any]:
-        """The first column of a query's rows."""
-        return [row[0] for row in self._all("read executions", sql, bindings)]
+    def asked_to_end(self, numbers: Sequence[int]) -> list[str]:
+        """Ids of the executions among these row numbers whose cancellation was requested."""
+        # One bound value, however many numbers: SQLite limits the variables of a statement.
+        found = self._all("look for cancellations", rows.ASKED_TO_END, (json.dumps(numbers),))
+        return [row[0] for row in found]
 
     def get(self, exec_id: str) -> ExecutionRecord:
         found = self._all("read an execution", rows.GET_EXECUTION, (exec_id,))
         if not found:
-            raise KitaruNotFoundError(
-                f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`."
-            )
+            raise not_found(exec_id)
         return rows.read_execution(found[0])
 
     def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
@@ -63,7 +66,7 @@ class ListingReader:
         with self._reading("read entries") as connection:
             found = connection.execute("SELECT no FROM executions WHERE exec_id = ?", (exec_id,)).fetchone()
             if found is None:
-                raise KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal.")
+                raise not_found(exec_id)
             if prefix is None:
                 cursor = connection.execute(rows.ENTRIES, (found[0], after))
             else:
@@ -77,57 +80,28 @@ class ListingReader:
         codec, digest, size, ref, data = found[0]
         return Payload(codec, digest, size, data, ref)
 
-    def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:
-        where: list[str] = []
-        bindings: list[Any] = []
-        for column, value in (
-            ("flow_name", query.flow_name),
-            ("stack_name", query.stack_name),
-            ("parent_exec_id", query.parent_exec_id),
-        ):
-            if value is not None:
-                where.append(f"{column} = ?")
-                bindings.append(value)
-        if query.statuses:
-            clause, values = self._status_clause(query.statuses, alive)
-            where.append(clause)
-            bindings += values
-        if query.before is not None:
-            # Keyset paging by row number: creation times may tie or jump backwards.
-            where.append("no < (SELECT no FROM executions WHERE exec_id = ?)")
-            bindings.append(query.before)
-        sql = rows.LIST_EXECUTIONS + (f" WHERE {' AND '.join(where)}" if where else "") + " ORDER BY no DESC"
-        if query.limit is not None:
-            sql += " LIMIT ?"
-            bindings.append(query.limit)
-        return [rows.read_execution(row) for row in self._all("list executions", sql, bindings)]
-
     def _status_clause(self, statuses: Sequence[str], alive: Alive) -> tuple[str, list[Any]]:
-        stored = [status for status in statuses if status not in ("running", "interrupted")]
-        options: list[str] = []
-        bindings: list[Any] = []
-        if stored:
-            options.append(f"status IN ({', '.join('?' * len(stored))})")
-            bindings += stored
+        options: list[str] = ["status IN (SELECT value FROM json_each(?))"]
+        bindings: list[Any] = [json.dumps([status for status in statuses if status not in ("running", "interrupted")])]
         if "running" in statuses and "interrupted" in statuses:
             options.append("status = 'running'")
         elif "running" in statuses or "interrupted" in statuses:
             gone, values = self._gone_clause(alive)
             options.append(f"(status = 'running' AND {'' if 'interrupted' in statuses else 'NOT '}{gone})")
             bindings += values
-        return f"({' OR '.join(options) or '0'})", bindings
+        return f"({' OR '.join(options)})", bindings
 
     def _gone_clause(self, alive: Alive) -> tuple[str, list[Any]]:
         """SQL that is true for a started execution whose owner is gone. Owners are few: they are probed first."""
-        owners = self.column("SELECT DISTINCT owner FROM executions WHERE status = 'running' AND owner IS NOT NULL", ())
-        dead = [owner for owner in owners if alive(rows.read_owner(owner)) is False]
-        marks = ", ".join("?" * len(dead))
-        return f"(owner IS NULL OR lease_expires_at < ? OR owner IN ({marks}))", [self._now(), *dead]
+        owners = self._all("read owners", rows.OWNERS, ())
+        dead = [owner for (owner,) in owners if alive(rows.read_owner(owner)) is False]
+        clause = "(owner IS NULL OR coalesce(lease_expires_at < ?, 0) OR owner IN (SELECT value FROM json_each(?)))"
+        return clause, [self._now(), json.dumps(dead)]
 
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         gone, bindings = self._gone_clause(alive)
         sql = (
-            f"{rows.LIST_EXECUTIONS} WHERE ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "
+            f"{rows.LIST_EXECUTIONS} WHERE ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "  # noqa: S608  the clause is a constant, values are bound
             "AND NOT EXISTS (SELECT 1 FROM executions AS parents WHERE parents.exec_id = executions.parent_exec_id "
             "AND parents.status NOT IN ('completed', 'failed', 'cancelled')) ORDER BY no"
         )
@@ -135,11 +109,9 @@ class ListingReader:
 
     def info(self, url: str, durability: str, mode: str) -> dict[str, Any]:
         with self._reading("inspect the journal") as connection:
-            check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            (executions,) = connection.execute("SELECT count(*) FROM executions").fetchone()
-            (size,) = connection.execute(
-                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-            ).fetchone()
+            check = connection.execute("PRAGMA quick_check(1)").get
+            executions = connection.execute("SELECT count(*) FROM executions").get
+            size = connection.pragma("page_count") * connection.pragma("page_size")
         kind = file_system(self._path)
         version = library_version()
         notes = []
@@ -173,6 +145,32 @@ class ListingReader:
                 self._connection = None
 
     def mark_forked(self) -> None:
-        """In a forked child: refuse every further use."""
+        """In a forked child: refuse every further use. The connection is kept, unused, so that nothing closes it."""
         self._lock = threading.Lock()
+        _inherited.append(self._connection)
         self._connection = None
+
+    def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:
+        where: list[str] = []
+        bindings: list[Any] = []
+        for column, value in (
+            ("flow_name", query.flow_name),
+            ("stack_name", query.stack_name),
+            ("parent_exec_id", query.parent_exec_id),
+        ):
+            if value is not None:
+                where.append(f"{column} = ?")
+                bindings.append(value)
+        if query.statuses:
+            clause, values = self._status_clause(query.statuses, alive)
+            where.append(clause)
+            bindings += values
+        if query.before is not None:
+            # Keyset paging by row number: creation times may tie or jump backwards.
+            where.append("no < (SELECT no FROM executions WHERE exec_id = ?)")
+            bindings.append(query.before)
+        sql = rows.LIST_EXECUTIONS + (f" WHERE {' AND '.join(where)}" if where else "") + " ORDER BY no DESC"
+        if query.limit is not None:
+            sql += " LIMIT ?"
+            bindings.append(query.limit)
+        return [rows.read_execution(row) for row in self._all("list executions", sql, bindings)]

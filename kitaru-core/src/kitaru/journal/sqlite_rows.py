@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
+from kitaru.errors import KitaruCorruptionError
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload
+
+_Rows = TypeVar("_Rows")
+_Read = TypeVar("_Read")
 
 _ENTRY_COLUMNS = (
     "exec_no, seq, fence, kind, key, name, attempt, started_at, ended_at, inputs_digest, codec, digest, size, ref, "
@@ -42,10 +47,54 @@ ENTRIES_UNDER = (
     f"SELECT {_ENTRY_COLUMNS} FROM entries "  # noqa: S608
     "WHERE exec_no = ? AND seq > ? AND substr(key, 1, ?) = ? ORDER BY seq"
 )
+# What changes in the life of an execution. A result is there only once nothing changes any more, so that records read
+# without it can be written back.
+_STATE_COLUMNS = (
+    "fence", "status", "owner", "lease_expires_at", "cancel_requested", "owners_lost", "wake_at", "started_at",
+    "ended_at", "status_reason", "failure", "result_codec", "result_digest", "result_size", "result_ref",
+    "result_data",
+)  # fmt: skip
+GET_STATE = f"SELECT {', '.join(_STATE_COLUMNS[:10])}, exec_id FROM executions WHERE no = ?"  # noqa: S608
+SET_STATE = f"UPDATE executions SET {', '.join(f'{name} = ?' for name in _STATE_COLUMNS)} WHERE no = ?"  # noqa: S608
+UNFINISHED_CHILDREN = (
+    f"{LIST_EXECUTIONS} WHERE parent_exec_id = ? AND status NOT IN ('completed', 'failed', 'cancelled') ORDER BY no"
+)
+ASKED_TO_END = (
+    "SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no IN (SELECT value FROM json_each(?)) ORDER BY no"
+)
+OWNERS = "SELECT DISTINCT owner FROM executions WHERE status = 'running' AND owner IS NOT NULL"
+# For salvage: rows one at a time, from either end.
+EXECUTIONS_AFTER = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no > ? ORDER BY no"  # noqa: S608
+EXECUTIONS_BACKWARDS = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions ORDER BY no DESC"  # noqa: S608
+EXECUTION_NUMBERED = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no = ?"  # noqa: S608
+PUT_EXECUTION = (
+    f"INSERT INTO executions (no, {_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
+    f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 2))})"
+)
+ENTRIES_BACKWARDS = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? ORDER BY seq DESC"  # noqa: S608
+ENTRY_NUMBERED = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq = ?"  # noqa: S608
+PUT_ENTRY = f"INSERT INTO entries ({_ENTRY_COLUMNS}) VALUES ({', '.join('?' * (_ENTRY_COLUMNS.count(',') + 1))})"  # noqa: S608
 NEXT_SEQ = "SELECT coalesce(max(seq), 0) + 1 FROM entries WHERE exec_no = ?"
 FIND_CACHED = (
-    "SELECT codec, digest, size, ref, data FROM entries WHERE cache_key = ? AND kind = 2 ORDER BY ended_at DESC LIMIT 1"
+    "SELECT codec, digest, size, ref, data FROM entries WHERE cache_key = ? AND kind = 2 "
+    "ORDER BY ended_at DESC, exec_no DESC, seq DESC LIMIT 1"
 )
+
+
+def _damage_noticed(read: Callable[[_Rows], _Read]) -> Callable[[_Rows], _Read]:
+    """Rows that SQLite reads well but that no journal wrote are damage too: KitaruCorruptionError says so."""
+
+    @functools.wraps(read)
+    def reading(rows: _Rows) -> _Read:
+        try:
+            return read(rows)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise KitaruCorruptionError(
+                f"a row of the journal is damaged: {type(error).__name__}: {error}. The file was left as it is. Run "
+                "`kitaru doctor`."
+            ) from error
+
+    return reading
 
 
 def entry_row(lease: Lease, entry: Entry) -> tuple[Any, ...]:
@@ -78,6 +127,7 @@ def entry_row(lease: Lease, entry: Entry) -> tuple[Any, ...]:
     )
 
 
+@_damage_noticed
 def read_entries(rows: Iterable[tuple[Any, ...]]) -> list[Entry]:
     """Rows of :data:`ENTRIES` as entries."""
     kinds = EntryKind._value2member_map_
@@ -136,6 +186,50 @@ def execution_row(record: ExecutionRecord) -> tuple[Any, ...]:
     )
 
 
+def state_row(no: int, record: ExecutionRecord) -> tuple[Any, ...]:
+    """Bindings of :data:`SET_STATE`."""
+    result = record.result
+    return (
+        record.fence,
+        record.status,
+        None if record.owner is None else write_owner(record.owner),
+        record.lease_expires_at,
+        int(record.cancel_requested),
+        record.owners_lost,
+        record.wake_at,
+        record.started_at,
+        record.ended_at,
+        record.status_reason,
+        None if record.failure is None else json.dumps(record.failure),
+        None if result is None else result.codec,
+        None if result is None else result.digest,
+        None if result is None else result.size,
+        None if result is None else result.ref,
+        None if result is None else result.data,
+        no,
+    )
+
+
+@_damage_noticed
+def read_state(row: tuple[Any, ...]) -> ExecutionRecord:
+    """A row of :data:`GET_STATE` as a record that holds no more than its state."""
+    return ExecutionRecord(
+        exec_id=row[10],
+        flow_name="",
+        fence=row[0],
+        status=row[1],
+        owner=None if row[2] is None else read_owner(row[2]),
+        lease_expires_at=row[3],
+        cancel_requested=bool(row[4]),
+        owners_lost=row[5],
+        wake_at=row[6],
+        started_at=row[7],
+        ended_at=row[8],
+        status_reason=row[9],
+    )
+
+
+@_damage_noticed
 def read_execution(row: tuple[Any, ...]) -> ExecutionRecord:
     """A row of :data:`GET_EXECUTION` (its first column is the row number) as a record."""
     return ExecutionRecord(

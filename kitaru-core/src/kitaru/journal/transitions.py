@@ -1,48 +1,201 @@
-"""Which status may follow which, and what a started execution without a living owner is. Shared by every journal."""
+"""The state machine of an execution, shared by every journal: which status may follow which, and what changes with it.
+
+::
+
+    pending ──> running ──> completed
+       │         │ ↑ ↑ └──> failed ────> running      (retry)
+       │         │ │ └───── cancelled ─> running      (resume)
+       │         ↓ │
+       │       waiting ──> cancelled
+       └───────────────> cancelled
+
+A running execution may become running again: another owner took it over. Functions here change an
+:class:`ExecutionRecord`; a journal reads one, lets it be changed, and writes it back in the same transaction. Every
+change is checked against the diagram, always: one that it does not have is a bug, and is refused before it is stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
-from kitaru.errors import KitaruLeaseError, KitaruStateError
-from kitaru.journal.records import ExecutionRecord, Owner
+from kitaru.errors import KitaruLeaseError, KitaruNotFoundError, KitaruStateError
+from kitaru.journal.records import ExecutionRecord, Lease, Owner, Payload
+
+Alive = Callable[[Owner], bool | None]
 
 #: Stored statuses that end an execution.
 FINISHED = frozenset(("completed", "failed", "cancelled"))
 
+#: What a stored status may be followed by.
+FOLLOWING: dict[str, frozenset[str]] = {
+    "pending": frozenset(("running", "cancelled")),
+    "running": frozenset(("running", "waiting", "completed", "failed", "cancelled")),
+    "waiting": frozenset(("running", "cancelled")),
+    "failed": frozenset(("running",)),
+    "cancelled": frozenset(("running",)),
+    "completed": frozenset(),
+}
 
-def claim_status(record: ExecutionRecord, alive: Callable[[Owner], bool | None], now: int) -> str:
-    """The public status of a stored execution: ``interrupted`` when it was started and nobody holds its lease."""
+
+def public_status(record: ExecutionRecord, alive: Alive, now: int) -> str:
+    """The status of a stored execution as people see it: ``interrupted`` when it was started and has no live owner."""
     if record.status != "running":
         return record.status
     owner = record.owner
-    if (
-        owner is None
-        or (record.lease_expires_at is not None and record.lease_expires_at < now)
-        or alive(owner) is False
-    ):
-        return "interrupted"
-    return "running"
+    expired = record.lease_expires_at is not None and record.lease_expires_at < now
+    return "interrupted" if owner is None or expired or alive(owner) is False else "running"
 
 
-def check_claim(record: ExecutionRecord, status: str, accept: Collection[str]) -> None:
-    """Raise unless an execution with this public status may be claimed."""
-    if status in accept:
+def check_new(record: ExecutionRecord) -> None:
+    """Raise KitaruStateError unless ``record`` is that of an execution nobody has started."""
+    if record.status != "pending" or record.owner is not None or record.fence:
+        raise KitaruStateError(
+            f"execution {record.exec_id} cannot be created as {record.status} with token {record.fence}: a new one is "
+            "pending, without an owner."
+        )
+
+
+def owned(record: ExecutionRecord, owner: Owner, expires_at: int) -> None:
+    """A new execution gets its first owner."""
+    _move(record, "running")
+    record.owner, record.fence, record.lease_expires_at = owner, 1, expires_at
+
+
+def claimed(
+    record: ExecutionRecord, owner: Owner, accept: Collection[str], alive: Alive, now: int, expires_at: int
+) -> Owner | None:
+    """Somebody takes an execution over; gives the owner that was lost, or None.
+
+    Raises KitaruLeaseError when a living owner runs it, KitaruStateError when its status is not in ``accept``.
+    """
+    _check_accepted(record, public_status(record, alive, now), accept)
+    _move(record, "running")
+    previous = record.owner
+    record.owners_lost += previous is not None
+    record.owner, record.lease_expires_at, record.fence = owner, expires_at, record.fence + 1
+    record.started_at = record.started_at or now
+    record.ended_at = record.wake_at = record.failure = record.status_reason = None
+    record.cancel_requested = False
+    return previous
+
+
+def ended(
+    record: ExecutionRecord,
+    status: str,
+    *,
+    ended_at: int,
+    result: Payload | None,
+    failure: dict[str, Any] | None,
+    status_reason: str | None,
+) -> None:
+    """The owner ends an execution and lets go of it."""
+    check_end(status)
+    _move(record, status)
+    record.ended_at, record.result, record.failure, record.status_reason = ended_at, result, failure, status_reason
+    _let_go(record)
+
+
+def suspended(record: ExecutionRecord, wake_at: int | None) -> None:
+    """The owner lets go of an execution that waits for something."""
+    _move(record, "waiting")
+    record.wake_at = wake_at
+    _let_go(record)
+
+
+def released(record: ExecutionRecord) -> None:
+    """The owner lets go of an execution that could go on: it reads ``interrupted``."""
+    _move(record, "running")
+    _let_go(record)
+
+
+def cancelled(record: ExecutionRecord, alive: Alive, now: int) -> None:
+    """Somebody asks for the end of an unfinished execution: its owner does it, or, without one, it ends here."""
+    if public_status(record, alive, now) == "running":
+        record.cancel_requested = True
         return
-    if status == "running":
-        owner = record.owner
-        where = f"process {owner.pid} on {owner.host}" if owner is not None else "another process"
-        raise KitaruLeaseError(f"execution {record.exec_id} is running: {where} owns it.")
-    hint = {
-        "failed": f" `kitaru executions retry {record.exec_id}` runs its failed calls again.",
-        "completed": f" `kitaru executions get {record.exec_id}` shows its result.",
-    }.get(status, "")
-    raise KitaruStateError(
-        f"execution {record.exec_id} is {status}; only {' or '.join(accept)} can be continued this way.{hint}"
-    )
+    _move(record, "cancelled")
+    record.ended_at, record.status_reason, record.wake_at = now, "cancelled while nobody ran it", None
+    _let_go(record)
+
+
+def check_cancel(record: ExecutionRecord) -> None:
+    """Raise KitaruStateError when an execution has ended: there is nothing left to cancel."""
+    if record.status in FINISHED:
+        raise KitaruStateError(
+            f"execution {record.exec_id} cannot be cancelled: it is {record.status}. See `kitaru executions get "
+            f"{record.exec_id}`."
+        )
 
 
 def check_end(status: str) -> None:
-    """Raise when ``status`` is none that ends an execution."""
+    """Raise KitaruStateError when ``status`` is none that ends an execution."""
     if status not in FINISHED:
         raise KitaruStateError(f"an execution cannot end as {status!r}: allowed are {', '.join(sorted(FINISHED))}.")
+
+
+def check_transition(exec_id: str, before: str, after: str) -> None:
+    """Raise KitaruStateError, naming both, when ``after`` cannot follow ``before``."""
+    if after not in FOLLOWING.get(before, ()):
+        raise KitaruStateError(
+            f"execution {exec_id} cannot go from {before} to {after}: nothing was written. Its status in the journal "
+            f"is {before}; see `kitaru executions get {exec_id}`."
+        )
+
+
+def is_end_of(record: ExecutionRecord, lease: Lease, status: str, moment: int | None) -> bool:
+    """Whether ``record`` already shows the end (or suspension) that the holder of ``lease`` wants to write: it is
+    being sent again after a failure whose end was unknown. ``moment`` is its ``ended_at`` or ``wake_at``."""
+    found = record.wake_at if status == "waiting" else record.ended_at
+    return record.fence == lease.fence + 1 and record.status == status and found == moment and record.owner is None
+
+
+def first_lease(record: ExecutionRecord, owner: Owner | None) -> bool:
+    """Whether the stored ``record`` still belongs to ``owner`` as it was created: a create that is sent again."""
+    return owner is not None and record.owner == owner and record.fence == 1
+
+
+def lost(lease: Lease) -> KitaruLeaseError:
+    """The error for a write whose lease is not the newest."""
+    return KitaruLeaseError(
+        f"execution {lease.exec_id} belongs to another owner now (this one's token {lease.fence} is not the newest): "
+        "nothing was written."
+    )
+
+
+def not_found(exec_id: str) -> KitaruNotFoundError:
+    """The error for an id that no execution has."""
+    return KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`.")
+
+
+def _check_accepted(record: ExecutionRecord, status: str, accept: Collection[str]) -> None:
+    if status in accept:
+        return
+    exec_id = record.exec_id
+    if status == "running":
+        owner = record.owner
+        where = f"process {owner.pid} on {owner.host}" if owner is not None else "another process"
+        raise KitaruLeaseError(
+            f"execution {exec_id} is running: {where} owns it. `kitaru executions cancel {exec_id}` ends it."
+        )
+    hint = {
+        "failed": f" `kitaru executions retry {exec_id}` runs its failed calls again.",
+        "completed": f" `kitaru executions get {exec_id}` shows its result.",
+        "interrupted": f" `kitaru executions resume {exec_id}` continues it.",
+        "cancelled": f" `kitaru executions resume {exec_id}` continues it.",
+    }.get(status, "")
+    raise KitaruStateError(
+        f"execution {exec_id} is {status}; only {' or '.join(accept)} can be continued this way.{hint}"
+    )
+
+
+def _move(record: ExecutionRecord, status: str) -> None:
+    check_transition(record.exec_id, record.status, status)
+    record.status = status
+
+
+def _let_go(record: ExecutionRecord) -> None:
+    """No owner any more, and a new token: whoever still believes to own it is refused."""
+    record.owner = record.lease_expires_at = None
+    record.fence += 1
+    record.cancel_requested = False

@@ -193,6 +193,12 @@ class Kernel:
         with self._lock:
             self._prepared[run.exec_id] = (run, args, kwargs)
 
+    def withdraw(self, run: Run) -> None:
+        """Give up an execution that was created here and could not be started: from now on anybody may resume it."""
+        with self._lock:
+            self._prepared.pop(run.exec_id, None)
+        self.journal.release(run.lease)
+
     def start(self, exec_id: str) -> Run:
         """Drive an execution on a thread of its own: one that was created here, or any that may be resumed."""
         with self._lock:

@@ -20,6 +20,11 @@ def match(frame: Frame) -> Recorded | None:
     assert history is not None and frame.parent is not None and frame.inputs is not None
     in_flow_body = not frame.parent.root.key
     with run.lock:
+        answered = history.take(frame.key, frame.name, frame.inputs.digest) if in_flow_body else None
+        if answered is not None:
+            if history.empty and not history.labels:
+                run.history = None
+            return answered
         found = history.match(frame.key, frame.name, frame.inputs.digest, strict=in_flow_body)
         recorded = found.recorded
         if found.differs and run.spec.on_divergence != "error":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -48,7 +47,7 @@ class _Open:
     stack: BuiltStack
 
 
-_Key = tuple[str, str, str, int]
+_Key = tuple[str, str, str]
 _open: dict[_Key, _Open] = {}
 _latest: _Open | None = None
 _lock = threading.Lock()
@@ -127,7 +126,7 @@ def start_flow(
         orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
         if launch.run is not None:
-            kernel.journal.release(launch.run.lease)
+            kernel.withdraw(launch.run)
         raise KitaruBackendError(
             f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
@@ -157,8 +156,9 @@ def _opened(settings: Settings, journal_url: str | None, durability: Literal["fu
         return latest
     url = normalise_journal_url(journal_url) if journal_url is not None else settings.journal_url
     chosen = durability or settings.durability
-    # The pid: what a fork inherits belongs to its parent, whose connections must not be shared.
-    key = (url, chosen, str(settings.config_directory), os.getpid())
+    # A forked child finds its parent's kernels here, and they refuse: even a new SQLite connection to the same file
+    # would share the parent's idea of the locks it holds.
+    key = (url, chosen, str(settings.config_directory))
     with _lock:
         opened = _open.get(key)
         if opened is None:
