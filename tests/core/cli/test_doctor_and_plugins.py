@@ -108,6 +108,23 @@ def test_a_store_below_a_file_cannot_be_created(tmp_path: Path, monkeypatch: pyt
     assert result.exit_code == 1 and "KITARU_CONFIG_PATH" in result.stderr
 
 
+def test_salvage_copies_what_can_be_read_into_a_new_journal(
+    cli: Cli, flows: Path, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exec_id = cli("run", f"{flows}:greet", "--args", '{"text": "hi"}', "-o", "json").json["item"]["exec_id"]
+    target = tmp_path / "saved.db"
+    result = run("doctor", "--salvage", str(target), "-o", "json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)["item"]
+    assert report["executions"] == 1 and report["complete"] is True and report["target"] == str(target)
+    assert "exists already" in run("doctor", "--salvage", str(target)).stderr
+    (own_store / "kitaru.db").write_bytes(b"damaged " * 512)
+    (own_store / "kitaru.db-wal").unlink(missing_ok=True)  # from the log alone everything could be read
+    assert run("doctor", "--salvage", str(tmp_path / "other.db")).exit_code == 1
+    monkeypatch.setenv("KITARU_JOURNAL_URL", f"sqlite:///{target}")
+    assert json.loads(run("executions", "get", exec_id, "-o", "json").stdout)["item"]["status"] == "completed"
+
+
 class Declared:
     """A command as a plugin declares it."""
 
