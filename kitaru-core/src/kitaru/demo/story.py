@@ -62,7 +62,7 @@ class Story:
 
 def start_worker(arguments: list[str]) -> subprocess.Popen[bytes]:
     """A process of its own that drives an execution through the command line, as a user would."""
-    command = [sys.executable, "-m", "kitaru.cli.main", *arguments, "--output", "json"]
+    command = [sys.executable, "-P", "-m", "kitaru.cli.main", *arguments, "--output", "json"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
