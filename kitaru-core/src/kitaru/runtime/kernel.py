@@ -22,6 +22,7 @@ from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, leas
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
+from kitaru.runtime.drivers import Drivers
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.runtime.suspension import HOLD_SECONDS
@@ -95,6 +96,7 @@ class Kernel:
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._ticker = Ticker(self)
+        self._drivers = Drivers()
 
     # -- values -------------------------------------------------------------------------------------------------
 
@@ -317,8 +319,7 @@ class Kernel:
             self.capture.enter()
         if self.events is not None:
             self.events.execution_started(run.exec_id)
-        # Not a daemon: a normal end of the interpreter waits for its flows.
-        threading.Thread(target=driver.drive, args=(run, args, kwargs), name=f"kitaru-flow-{run.flow_name}").start()
+        self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
         return run
 
     def _require_process(self) -> None:
