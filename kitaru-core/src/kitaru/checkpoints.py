@@ -112,8 +112,8 @@ class CheckpointDefinition(Generic[P, R]):
         run = frame.run
         if run.on_loop():
             raise KitaruContextError(
-                f"checkpoint `{self.spec.name}` is async, and `{frame.name}`, a `def` function, runs on the event loop it "
-                f"needs. Make `{frame.name}` `async def` and await the call."
+                f"checkpoint `{self.spec.name}` is async, and `{frame.name}`, a `def` function, runs on the event "
+                f"loop it needs. Make `{frame.name}` `async def` and await the call."
             )
         return run.submissions().start(child, args, kwargs, _futures(after)).result()
 

@@ -6,8 +6,8 @@ import contextvars
 import threading
 from collections.abc import Callable
 
-# How long a thread that has nothing to drive stays. Not daemons: a normal end of the interpreter waits for its flows, and
-# for this long at most beyond them.
+# How long a thread that has nothing to drive stays. Not daemons: a normal end of the interpreter waits for its flows,
+# and for this long at most beyond them.
 _PARKED_SECONDS = 0.02
 
 

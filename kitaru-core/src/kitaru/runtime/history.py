@@ -181,7 +181,8 @@ def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
 def with_ancestors(keys: Iterable[str]) -> list[str]:
     """``keys`` and the keys of the calls around them, outermost last, each once."""
     found: dict[str, None] = {}
-    for key in keys:
+    for inner in keys:
+        key = inner
         while key:
             found[key] = None
             key = identity.parent_key(key)

@@ -21,9 +21,9 @@ MISSING = object()
 def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The recorded value of a plain call of a flow body, by the shortest way; :data:`MISSING` where it is not so plain.
 
-    A resumed flow makes all its recorded calls again before it does anything new: what this saves per call (a frame, its
-    search, a few calls) is what a user waits for. It changes nothing when it answers MISSING, and never answers what
-    the long way (``calls.perform``) would not.
+    A resumed flow makes all its recorded calls again before it does anything new: what this saves per call (a frame,
+    its search, a few calls) is what a user waits for. It changes nothing when it answers MISSING, and never answers
+    what the long way (``calls.perform``) would not.
     """
     run = frame.run
     history = run.history
@@ -80,9 +80,9 @@ def match(frame: Frame) -> Recorded | None:
     if found.key != frame.key:
         frame.key = found.key
         frame.base = frame.prefix = found.key + "/"
-    if recorded is not None and not in_flow_body and recorded.outcome is not None:
-        if recorded.outcome.kind != EntryKind.COMPLETED:  # inside a body that runs again, failures run again
-            recorded.outcome, recorded.failed_attempts = None, 0
+    outcome = recorded.outcome if recorded is not None and not in_flow_body else None
+    if recorded is not None and outcome is not None and outcome.kind is not EntryKind.COMPLETED:
+        recorded.outcome, recorded.failed_attempts = None, 0  # inside a body that runs again, failures run again
     return recorded
 
 
