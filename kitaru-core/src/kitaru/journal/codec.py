@@ -28,7 +28,7 @@ from kitaru.journal.typed_values import MARK, Reader, Writer, plain
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
 _ENCODE_SORTED = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False, sort_keys=True).encode
-_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  not in the stubs; documented by `raw_decode`
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _SCALARS = frozenset((int, float, bool, type(None)))
 #: Markers of values that are equal whatever the order of what they hold.
 _UNORDERED = frozenset(("dict", "Counter", "defaultdict", "set", "frozenset"))
