@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -162,24 +163,27 @@ def test_loading_all_plugins_imports_nothing_behind_them(tmp_path: Path) -> None
     assert set(behind) <= {"kitaru_aws", "kitaru_azure", "kitaru_gcp", "kitaru_local", "acme_kitaru"}
 
 
-def test_twenty_plugins_cost_little_to_find(tmp_path: Path) -> None:
-    site = Site(tmp_path / "site")
+def test_twenty_plugins_hardly_slow_the_command_line_down(tmp_path: Path) -> None:
+    none, twenty = Site(tmp_path / "none"), Site(tmp_path / "twenty")
     for number in range(20):
-        site.add(
+        twenty.add(
             f"plugin-{number}",
             "from kitaru.plugins import hookimpl\n@hookimpl\ndef kitaru_register(register):\n"
-            f"    register.command('command-{number}', 'click:command', help='')",
+            f"    register.command('command-{number}', 'nothing:here', help='Do {number}.')",
         )
-    seconds = site.python("""
-        import time
-        from kitaru.plugins.manager import PluginManager
-        best = 9.0
-        for _ in range(3):
-            before = time.perf_counter()
-            manager = PluginManager()
-            best = min(best, time.perf_counter() - before)
-        assert len(manager.commands()) >= 20
-        print(best)
-    """)
-    # About 10 ms on a quiet machine; the bound only has to catch what grows with the square or imports something.
-    assert float(seconds) < 0.2
+    code = """
+        import sys
+        from kitaru.cli.main import main
+        sys.argv = ["kitaru", "--help"]
+        main()
+    """
+    assert "Do 19." in twenty.python(code)
+
+    def seconds(site: Site) -> float:
+        before = time.perf_counter()
+        site.python(code)
+        return time.perf_counter() - before
+
+    taken = [(seconds(none), seconds(twenty)) for _ in range(7)]
+    without, with_twenty = (min(column) for column in zip(*taken, strict=True))
+    assert with_twenty < 1.2 * without + 0.02, taken  # measured: 1.04 times; 20 ms for a noisy machine
