@@ -110,7 +110,8 @@ class _Narrator:
         if self._live:
             calls = list(look.timeline.calls.values())
             running = [call.invocation_id for call in calls if call.status == "running"]
-            text = f"   {len(calls) - len(running)} calls done"
+            done = len(calls) - len(running)
+            text = f"   {done} call{'' if done == 1 else 's'} done"
             text += f", running: {', '.join(running[:4])}" if running else ""
             click.echo(f"\r\x1b[2K{clean(text)[:100]}", nl=False)
 
@@ -138,7 +139,8 @@ def _print_timeline(told: Story) -> None:
 def _bar(row: Row, end: float) -> str:
     begin = min(_BAR_WIDTH - 1, int(row.started / end * _BAR_WIDTH))
     length = max(1, round(row.seconds / end * _BAR_WIDTH))
-    return " " * begin + "█" * min(length, _BAR_WIDTH - begin)
+    block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
+    return " " * begin + block * min(length, _BAR_WIDTH - begin)
 
 
 def _print_ending(client: KitaruClient, told: Story) -> None:
