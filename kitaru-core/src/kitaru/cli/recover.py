@@ -23,6 +23,8 @@ _PAUSE_SECONDS = 0.1
 _PARALLEL_MAX = 8
 #: An execution that could not be continued is left alone for this long: its code may be put right meanwhile.
 _REFUSED_SECONDS = 60.0
+# Exit codes of a worker, beside 0 (driven to an end) and what a killed process has.
+SKIPPED, REFUSED, PARKED = 10, 11, 12
 
 
 @click.command()
@@ -150,7 +152,3 @@ class _Recovering:
         bad = [row for row in self.ended if row["result"] in ("refused", "lost", "parked") or row["status"] == "failed"]
         if bad:
             raise SystemExit(1)
-
-
-# Exit codes of a worker, beside 0 (driven to an end) and what a killed process has.
-SKIPPED, REFUSED, PARKED = 10, 11, 12

@@ -15,6 +15,7 @@ from kitaru.errors import KitaruRuntimeError, KitaruUsageError
 from kitaru.statuses import CallStatus, ExecutionStatus
 
 if TYPE_CHECKING:
+    from kitaru.demo.flow import Folder
     from kitaru.client import KitaruClient
     from kitaru.models import CheckpointCall, Execution
 
@@ -131,8 +132,8 @@ def rows(before: Execution, after: Execution) -> list[Row]:
     return found
 
 
-def check_folder(folder: str | None) -> int:
-    """How many files there are to read. Raises KitaruUsageError when there are none."""
+def check_folder(folder: str | None) -> Folder:
+    """What there is to read. Raises KitaruUsageError when there are none."""
     from kitaru.demo.flow import find_files
 
     try:
@@ -145,7 +146,7 @@ def check_folder(folder: str | None) -> int:
             f"there is no text file to read in {folder or 'the standard library of this Python'}"
             f"{f' ({reasons})' if reasons else ''}. Name a folder with text files: kitaru demo FOLDER."
         )
-    return len(found.files)
+    return found
 
 
 def _seconds(call: CheckpointCall) -> float:
