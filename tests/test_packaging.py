@@ -40,7 +40,12 @@ def test_the_demo_runs_from_wheels_outside_the_checkout(wheels: tuple[Path, list
     for part in ("SIGKILL", "interrupted", "reused", "completed"):
         assert part in done.stdout
     shown = subprocess.run(
-        [programs / "kitaru", "demo", "--show"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        [programs / "kitaru", "demo", "--show"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert "@flow" in shown.stdout
 

@@ -37,7 +37,9 @@ def test_the_first_program_killed_and_run_again_continues(tmp_path: Path) -> Non
 
 
 def test_every_file_it_names_exists() -> None:
-    named = set(re.findall(r"`((?:tests|docs|examples)/[\w./-]*)`", README)) | set(re.findall(r"\]\(([\w./-]+)\)", README))
+    named = set(re.findall(r"`((?:tests|docs|examples)/[\w./-]*)`", README)) | set(
+        re.findall(r"\]\(([\w./-]+)\)", README)
+    )
     assert len(named) > 8
     assert not [name for name in named if not (ROOT / name).exists()]
 

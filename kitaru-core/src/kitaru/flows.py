@@ -71,7 +71,7 @@ class FlowDefinition(Generic[P, R]):
         kernel, exec_id, run = assembly.start_flow(spec, args, kwargs, options)
         return FlowHandle(kernel, exec_id, run)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: ARG002  it keeps the function's signature
         """Refused: raises KitaruUsageError that points to :meth:`run`."""
         name = self.spec.name
         raise KitaruUsageError(
@@ -86,8 +86,9 @@ class FlowDefinition(Generic[P, R]):
             import warnings
 
             warnings.warn(
-                f"flow `{self.spec.name}` cannot be loaded by another process: {reason}. After a crash its executions can "
-                "only be continued by running this program again with the same idempotency_key. Define the flow at the top "
+                f"flow `{self.spec.name}` cannot be loaded by another process: {reason}. After a crash its executions "
+                "can only be continued by running this program again with the same idempotency_key. Define the flow at "
+                "the top "
                 "level of a module or script to make `kitaru executions resume` work.",
                 UserWarning,
                 stacklevel=3,

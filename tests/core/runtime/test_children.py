@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruExecutionError, KitaruStateError, KitaruUserCodeError
 from kitaru.runtime.kernel import Kernel

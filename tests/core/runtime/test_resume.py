@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import (
     KitaruDivergenceError,

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kitaru.client.version import resolve_installed_version
-from kitaru.errors import KitaruError
+from kitaru.errors import KitaruError, KitaruUsageError
 from kitaru.journal.records import ExecutionQuery
 
 if TYPE_CHECKING:
+    from kitaru.journal.salvage import SalvageReport
     from kitaru.runtime.kernel import Kernel
 
 
@@ -72,6 +73,23 @@ def examine(kernel: Kernel) -> Diagnosis:
         diagnosis.problems.append(str(error))
     _add_plugins(diagnosis)
     return diagnosis
+
+
+def salvage_journal(target: str) -> SalvageReport:
+    """Copy what can be read of the configured journal file into the new file ``target``. The journal is not touched.
+
+    Raises KitaruUsageError when the journal is no SQLite file, and KitaruJournalError when ``target`` exists, there
+    is no journal file, or nothing in it can be read.
+    """
+    import os
+
+    from kitaru.config import settings
+    from kitaru.journal.salvage import salvage
+
+    url = settings.resolve().journal_url
+    if not url.startswith("sqlite:///"):
+        raise KitaruUsageError("only journals in SQLite files can be salvaged, and the configured one is none.")
+    return salvage(url.removeprefix("sqlite:///"), os.path.abspath(os.path.expanduser(target)))
 
 
 def _start() -> Diagnosis:

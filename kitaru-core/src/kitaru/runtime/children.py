@@ -106,9 +106,9 @@ def result(child: Child, timeout: float | None) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
-    if child.run is not None:
-        if not child.run.done.is_set() and not run.wait_event(child.run.done, timeout):
-            child.reads -= 1
+    ended = child.run is None or child.run.done.is_set() or run.wait_event(child.run.done, timeout)
+    if not ended:
+        child.reads -= 1
     record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
     return _journal_end(child, key, record)
 
@@ -143,7 +143,11 @@ async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRe
     future: asyncio.Future[None] = loop.create_future()
 
     def ended() -> None:
-        loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        loop.call_soon_threadsafe(wake)
 
     run.on_done(ended)
     await future
