@@ -15,8 +15,8 @@ from kitaru.errors import KitaruRuntimeError, KitaruUsageError
 from kitaru.statuses import CallStatus, ExecutionStatus
 
 if TYPE_CHECKING:
-    from kitaru.demo.flow import Folder
     from kitaru.client import KitaruClient
+    from kitaru.demo.flow import Folder
     from kitaru.models import CheckpointCall, Execution
 
 TARGET = "kitaru.demo.flow:research"
