@@ -104,6 +104,15 @@ def test_stored_text_cannot_steer_the_terminal(done: str) -> None:
     assert "\x1b" not in shown + logs and "\x07" not in logs
 
 
+def test_text_that_the_terminal_cannot_show_is_escaped(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = shouting.run("caf\u00e9 \u2588 \ud800")
+    handle.wait()
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    for arguments in (["logs", handle.exec_id], ["get", handle.exec_id], ["logs", handle.exec_id, "-o", "json"]):
+        answer = cli("executions", *arguments)
+        assert answer.code == 0, answer.err
+
+
 def test_logs_in_every_form(done: str) -> None:
     assert "[shout]" not in run("executions", "logs", done).stdout
     verbose = run("executions", "logs", done, "-vv").stdout

@@ -99,6 +99,23 @@ def test_a_flow_that_crashes_its_worker_harms_no_other_and_is_parked_in_the_end(
     assert parked.failure.origin is FailureOrigin.RUNTIME
 
 
+def test_a_flow_that_prints_a_lot_is_not_held_up(cli: Cli, flows: Path, tmp_path: Path, kernel: Kernel) -> None:
+    """More than a pipe holds, on both streams: a worker whose output nobody reads must not block."""
+    marker = tmp_path / "second"
+    (flows.parent / "noisy_flow.py").write_text(
+        "import os, sys\nfrom pathlib import Path\nfrom kitaru import checkpoint, flow\n"
+        "@checkpoint\ndef shout(marker: str) -> int:\n"
+        "    if not Path(marker).exists():\n        Path(marker).touch()\n        os.abort()\n"
+        "    for stream in (sys.stdout, sys.stderr):\n        print('x' * 300_000, file=stream)\n    return 1\n"
+        "@flow\ndef noisy(marker: str) -> int:\n    return shout(marker)\n"
+    )
+    cli("run", f"{flows.parent}/noisy_flow.py:noisy", "--args", json.dumps({"marker": str(marker)}))
+    answer = cli("recover", "-o", "json")
+    assert answer.code == 0
+    assert [(row["result"], row["status"]) for row in answer.json["items"]] == [("resumed", "completed")]
+    assert answer.err.count("x" * 300_000) == 2
+
+
 def test_wrong_options(cli: Cli) -> None:
     assert "--interval" in json.loads(cli("recover", "--interval", "0", "-o", "json").err)["error"]["message"]
     assert "--max-parallel" in cli("recover", "--max-parallel", "0").err

@@ -79,7 +79,7 @@ def test_a_module_is_found_from_the_working_directory(cli: Cli, flows: Path) -> 
     ("arguments", "said", "kind"),
     [
         (["{file}:greet", "--args", '{"text": }'], "line 1, column 10", "KitaruUsageError"),
-        (["{file}:greet", "--args", '{\n  "text": "a",\n}'], "line 3, column 1", "KitaruUsageError"),
+        (["{file}:greet", "--args", '{\n  "text" "a"\n}'], "line 2, column 10", "KitaruUsageError"),
         (["{file}:greet", "--args", "[1]"], "takes a JSON object", "KitaruUsageError"),
         (["{file}:greet", "--args", "{}"], "missing a required argument: 'text'", "KitaruUsageError"),
         (["{file}:nothing"], "Its flows: crashing, endless, fragile, gated, greet", "KitaruUsageError"),

@@ -230,6 +230,19 @@ def test_interrupt_lets_go_of_what_this_process_drives(client: KitaruClient) -> 
     assert finish(client, handle.exec_id) is ExecutionStatus.COMPLETED
 
 
+def test_a_snapshot_steers_its_execution(client: KitaruClient, kernel: Kernel) -> None:
+    found = client.executions.get(interrupted(kernel, breakable))
+    assert found.cancel().status is ExecutionStatus.CANCELLED
+    BROKEN.set()
+    found.resume()
+    assert finish(client, found.exec_id) is ExecutionStatus.FAILED
+    BROKEN.clear()
+    found.refresh().retry()
+    assert finish(client, found.exec_id) is ExecutionStatus.COMPLETED
+    assert found.status is ExecutionStatus.INTERRUPTED, "a snapshot never changes"
+    assert found.refresh().result() == 1
+
+
 def test_a_child_execution_is_linked_both_ways(client: KitaruClient) -> None:
     handle = parent.run()
     assert handle.wait() == Answer("CHILD")

@@ -94,9 +94,21 @@ def test_an_execution_that_killed_too_many_owners_is_parked_and_retry_continues_
     found = client.executions.get(exec_id)
     assert found.status is ExecutionStatus.FAILED and found.failure is not None
     assert found.failure.origin is FailureOrigin.RUNTIME and str(found.owners_lost) in found.failure.message
-    client.executions.retry(exec_id)
+    # A retry is a decision: the execution may lose owners anew before it is parked again.
+    kernel.journal.claim(exec_id, dead_owner, 3600.0, ("failed",), kernel.alive)
+    assert client.executions.get(exec_id).owners_lost == 0
+    assert client.recover(owners_lost_max=3).resumed == [exec_id]
     assert finish(client, exec_id) is ExecutionStatus.COMPLETED
     assert client.executions.result(exec_id) == 42
+
+
+def test_a_parked_execution_is_continued_by_retry(kernel: Kernel, dead_owner: Owner) -> None:
+    client = KitaruClient()
+    exec_id = orphan(kernel, dead_owner, doubling, 4, losses=1)
+    assert client.recover(owners_lost_max=1).parked == [exec_id]
+    client.executions.retry(exec_id)
+    assert finish(client, exec_id) is ExecutionStatus.COMPLETED
+    assert client.executions.result(exec_id) == 8
 
 
 def test_what_somebody_took_meanwhile_is_skipped(kernel: Kernel, dead_owner: Owner) -> None:

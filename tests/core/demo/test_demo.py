@@ -57,11 +57,21 @@ def test_the_flow_reads_extracts_and_reports(library: Path, tmp_path: Path) -> N
 def test_files_are_limited_in_number_and_unreadable_ones_are_reported(
     library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert flow.why_not(library / "dangling.txt") == "not a file, or a link to nowhere"
+    assert flow.find_files(str(library)).skipped.keys() == {
+        str(library / name) for name in ("image.bin", "huge.txt", "dangling.txt")
+    }
     monkeypatch.setattr(flow, "FILES_MAX", 2)
     found = flow.find_files(str(library))
-    assert len(found.files) == 2
-    assert "more than 2 files" in found.skipped.values()
-    assert flow.why_not(library / "missing.txt") == "unreadable (No such file or directory)"
+    assert len(found.files) == 2 and found.skipped[str(library)] == "only the first 2 texts were read"
+    monkeypatch.setattr(flow, "LOOKED_AT_MAX", 1)
+    assert found.files != flow.find_files(str(library)).files
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_reported(library: Path) -> None:
+    (library / "text0.txt").chmod(0)
+    assert flow.find_files(str(library)).skipped[str(library / "text0.txt")] == "unreadable (Permission denied)"
 
 
 def test_text_that_is_not_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
@@ -71,7 +81,7 @@ def test_text_that_is_not_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
 
 
 def test_the_default_text_exists_on_this_python() -> None:
-    assert story.check_folder(None) == len(flow.STANDARD_LIBRARY)
+    assert len(story.check_folder(None).files) == len(flow.STANDARD_LIBRARY)
 
 
 @pytest.mark.parametrize("make", ["empty", "missing", "only binary"])
@@ -117,6 +127,14 @@ def test_a_single_file_is_enough(tmp_path: Path) -> None:
     result = run(str(tmp_path), "-o", "json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["item"]["status_after_kill"] == "interrupted"
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text(TEXT)
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\0")
+    result = run(str(tmp_path))
+    assert result.exit_code == 0, result.stderr
+    assert "on 1 file." in result.stdout and "picture.png: not a text file" in result.stdout
 
 
 def test_the_story_on_default_text_for_people() -> None:

@@ -101,20 +101,20 @@ def _start() -> Diagnosis:
 def _add_executions(diagnosis: Diagnosis, kernel: Kernel) -> None:
     now = kernel.clock.now()
     for record in kernel.journal.recoverable(now, kernel.alive):
-        if record.status == "waiting":
+        if record.status == "waiting" and len(diagnosis.overdue_timers) < _LISTED_MAX:
             diagnosis.overdue_timers.append(record.exec_id)
     query = ExecutionQuery(statuses=("interrupted",), limit=_LISTED_MAX)
     diagnosis.interrupted = [record.exec_id for record in kernel.journal.list(query, kernel.alive)]
     if diagnosis.overdue_timers:
-        diagnosis.notes.append(
-            f"{len(diagnosis.overdue_timers)} suspended executions have a timer that is due: "
-            "`kitaru recover` continues them"
-        )
+        diagnosis.notes.append(_to_recover(diagnosis.overdue_timers, "waiting for a timer that is due"))
     if diagnosis.interrupted:
-        more = " or more" if len(diagnosis.interrupted) == _LISTED_MAX else ""
-        diagnosis.notes.append(
-            f"{len(diagnosis.interrupted)}{more} executions are interrupted: `kitaru recover` continues them"
-        )
+        diagnosis.notes.append(_to_recover(diagnosis.interrupted, "interrupted"))
+
+
+def _to_recover(exec_ids: list[str], how: str) -> str:
+    count = f"{len(exec_ids)} or more" if len(exec_ids) == _LISTED_MAX else str(len(exec_ids))
+    subject = "execution is" if count == "1" else "executions are"
+    return f"{count} {subject} {how}: `kitaru recover` continues what nobody drives"
 
 
 def _add_plugins(diagnosis: Diagnosis) -> None:
