@@ -175,7 +175,7 @@ def serve(write_fd: int) -> None:
     data = sys.stdin.buffer.read()
     (length,) = struct.unpack(">I", data[:4])
     head = json.loads(data[4 : 4 + length])
-    codec = Codec(allow_pickle=head["allow_pickle"], aliases={"__main__": entrypoint.MAIN_ALIAS})
+    codec = Codec(allow_pickle=head["allow_pickle"], aliases=entrypoint.class_aliases())
     try:
         definition = entrypoint.load(head["entrypoint"])
         args, kwargs = codec.decode(head["codec"], data[4 + length :])
