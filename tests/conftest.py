@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
 

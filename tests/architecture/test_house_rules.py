@@ -86,7 +86,9 @@ def test_no_file_names_a_registry_host_or_a_path_of_one_machine() -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.split("\0")
-    suspicious = re.compile("|".join((r"files\.python" + r"hosted", r"registry\.npm" + r"js", r"/home/\w+/", r"/root/\.")))
+    suspicious = re.compile(
+        "|".join((r"files\.python" + r"hosted", r"registry\.npm" + r"js", r"/home/\w+/", r"/root/\."))
+    )
     for name in tracked:
         file = ROOT / name
         if not name or not file.is_file() or file.stat().st_size > 2_000_000:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plugins.sites import ACME, Site
+
 from kitaru.plugins.manager import PluginManager, plugin_manager
 from kitaru.testing.conformance import (
     ArtifactStoreConformance,
@@ -17,8 +19,6 @@ from kitaru.testing.conformance import (
     OrchestratorConformance,
     SecretStoreConformance,
 )
-
-from tests.plugins.sites import ACME, Site
 
 
 class TestLocalArtifactStore(ArtifactStoreConformance):

@@ -15,7 +15,7 @@ ACME = Path(__file__).parent / "acme"
 
 
 class Site:
-    """A directory of installed distributions. Processes started through it see them, beside what is installed anyway."""
+    """A directory of installed distributions. Processes started through it see them, beside what is there anyway."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

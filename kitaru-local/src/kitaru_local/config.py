@@ -40,7 +40,7 @@ class LocalLogStoreConfig:
 
 def local_path(uri: str) -> str:
     """The directory of a ``file://`` URI. Raises ValueError for any other."""
-    parts = urlsplit(uri) if isinstance(uri, str) else None
-    if parts is None or parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
+    parts = urlsplit(uri) if isinstance(uri, str) and uri.startswith("file://") else None
+    if parts is None or parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
         raise ValueError("uri must be a directory, written file:///path")
     return os.path.abspath(unquote(parts.path))

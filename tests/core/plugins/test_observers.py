@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru.errors import KitaruUserCodeError
 from kitaru.plugins import hookimpl
 from kitaru.plugins.manager import PluginManager
@@ -123,6 +124,59 @@ def test_a_call_holds_its_earlier_attempts(observe: Callable[..., ObserverSink])
     until(lambda: bool(recorder.of("finished")))
     (call,) = recorder.of("call")
     assert [attempt.status for attempt in call.attempts] == ["failed", "failed", "completed"]
+
+
+def test_attempts_of_an_earlier_owner_are_read_from_the_journal(
+    kernel: Kernel, observe: Callable[..., ObserverSink]
+) -> None:
+    tries: list[int] = []
+
+    @kitaru.checkpoint(retries=1, backoff=0.0)
+    def flaky() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("once")
+        return "done"
+
+    @kitaru.flow
+    def flow() -> str:
+        return flaky()
+
+    handle = flow.run()
+    handle.wait()
+    recorder = Recorder()
+    sink = observe(recorder)  # like a new process: it was not told of the first attempt
+    last = [one for one in kernel.journal.entries(handle.exec_id) if one.attempt == 2 and one.output is not None][-1]
+    sink.checkpoint_finished(handle.exec_id, last)
+    sink.drain(30.0)
+    (call,) = recorder.of("call")
+    assert [attempt.status for attempt in call.attempts] == ["failed", "completed"]
+
+
+def test_an_execution_that_is_let_go_has_not_finished(kernel: Kernel, observe: Callable[..., ObserverSink]) -> None:
+    recorder = Recorder()
+    sink = observe(recorder)
+    inside = threading.Event()
+    gate = threading.Event()
+
+    @kitaru.checkpoint
+    def held() -> None:
+        inside.set()
+        gate.wait()
+
+    @kitaru.flow
+    def flow() -> None:
+        held()
+        held()
+
+    handle = flow.run()
+    assert inside.wait(30)
+    kernel.interrupt_all()
+    gate.set()
+    until(lambda: handle.status is kitaru.ExecutionStatus.INTERRUPTED)
+    until(lambda: handle.exec_id not in kernel.runs)
+    sink.drain(30.0)
+    assert [kind for kind, _ in recorder.seen] == ["started", "call"]
 
 
 def test_a_failed_execution_is_told_of(observe: Callable[..., ObserverSink]) -> None:

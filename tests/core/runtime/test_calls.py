@@ -9,8 +9,9 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import (
     FailureOrigin,
@@ -50,7 +51,18 @@ def echo_flow(value: Any) -> Any:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 3, 2.5, "text", b"bytes", [1, (2, 3)], {"a": {1, 2}}, Point(1, decimal.Decimal("2.50")), {1: "int key"}],
+    [
+        None,
+        True,
+        3,
+        2.5,
+        "text",
+        b"bytes",
+        [1, (2, 3)],
+        {"a": {1, 2}},
+        Point(1, decimal.Decimal("2.50")),
+        {1: "int key"},
+    ],
     ids=repr,
 )
 def test_plain_values_in_plain_values_out(value: Any) -> None:
@@ -161,7 +173,9 @@ def test_the_flows_retries_are_the_default_and_an_explicit_zero_opts_out() -> No
     assert ran == ["inherits"] * 4 + ["opts out"]
 
 
-@pytest.mark.parametrize("retry_on", [ConnectionError, (ConnectionError,), [ConnectionError], lambda e: "again" in str(e)])
+@pytest.mark.parametrize(
+    "retry_on", [ConnectionError, (ConnectionError,), [ConnectionError], lambda e: "again" in str(e)]
+)
 def test_only_what_retry_on_names_is_tried_again(retry_on: Any) -> None:
     @checkpoint(retries=5, retry_on=retry_on)
     def picky(error: str) -> None:
@@ -236,7 +250,9 @@ def test_an_unserialisable_result_names_the_value_and_the_checkpoint_and_is_not_
     def storing() -> None:
         locks()
 
-    with pytest.raises(kitaru.KitaruExecutionError, match=r"the result of checkpoint `locks` cannot be stored.*\['a'\]") as caught:
+    with pytest.raises(
+        kitaru.KitaruExecutionError, match=r"the result of checkpoint `locks` cannot be stored.*\['a'\]"
+    ) as caught:
         storing.run().wait()
     assert caught.value.failure_origin is FailureOrigin.RUNTIME
     assert isinstance(caught.value.__cause__, KitaruSerializationError)
@@ -251,7 +267,9 @@ def test_an_unserialisable_argument_names_it() -> None:
     def passing() -> None:
         echo(threading.Lock())
 
-    with pytest.raises(kitaru.KitaruExecutionError, match=r"checkpoint `echo` cannot be called with these arguments: .*value"):
+    with pytest.raises(
+        kitaru.KitaruExecutionError, match=r"checkpoint `echo` cannot be called with these arguments: .*value"
+    ):
         passing.run().wait()
 
 
@@ -269,13 +287,17 @@ def test_a_body_that_changes_its_argument_fails_and_names_it() -> None:
         spoiling.run().wait()
 
 
-@pytest.mark.parametrize("options", [{"retries": -1}, {"retries": 1.5}, {"timeout": 0}, {"backoff": -1}, {"runtime": "pod"}])
+@pytest.mark.parametrize(
+    "options", [{"retries": -1}, {"retries": 1.5}, {"timeout": 0}, {"backoff": -1}, {"runtime": "pod"}]
+)
 def test_bad_checkpoint_options_are_refused_at_decoration(options: dict[str, Any]) -> None:
     with pytest.raises(KitaruUsageError, match=next(iter(options))):
         checkpoint(**options)(lambda: None)
 
 
-@pytest.mark.parametrize("options", [{"retries": -1}, {"stack": " "}, {"on_divergence": "ignore"}, {"max_concurrency": 0}])
+@pytest.mark.parametrize(
+    "options", [{"retries": -1}, {"stack": " "}, {"on_divergence": "ignore"}, {"max_concurrency": 0}]
+)
 def test_bad_flow_options_are_refused_at_decoration(options: dict[str, Any]) -> None:
     with pytest.raises(KitaruUsageError, match=next(iter(options))):
         flow(**options)
@@ -367,7 +389,9 @@ def test_a_flow_that_cannot_be_loaded_again_warns_once_when_it_is_run() -> None:
     def local() -> int:
         return 1
 
-    with pytest.warns(UserWarning, match="flow `local` cannot be loaded by another process: it is defined inside a function"):
+    with pytest.warns(
+        UserWarning, match="flow `local` cannot be loaded by another process: it is defined inside a function"
+    ):
         local.run().wait()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

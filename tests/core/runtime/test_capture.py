@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from kitaru import checkpoint, flow
 from kitaru.journal.log_records import LogRecord
 from kitaru.runtime.capture import Capture

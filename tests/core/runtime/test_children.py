@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
+
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruExecutionError, KitaruStateError, KitaruUserCodeError
 from kitaru.runtime.kernel import Kernel
@@ -169,3 +171,41 @@ def polls_child() -> Any:
 
 def test_a_childs_handle_has_status_and_get() -> None:
     assert polls_child.run().wait(timeout=10) == ("completed", 10, 10)
+
+
+HELD, LET_GO = threading.Event(), threading.Event()
+
+
+@checkpoint
+def hold() -> int:
+    HELD.set()
+    assert LET_GO.wait(30)
+    return 7
+
+
+@flow
+def holding_child() -> str:
+    hold()
+    result: str = work("after hold")
+    return result
+
+
+@flow
+def parent_of_holding() -> Any:
+    return holding_child.run().wait()
+
+
+def test_a_parent_that_stops_first_does_not_make_its_child_look_ended() -> None:
+    HELD.clear()
+    LET_GO.clear()
+    kernel: Kernel = world["kernel"]
+    handle = parent_of_holding.run()
+    assert HELD.wait(30)
+    kernel.interrupt_all()
+    with pytest.raises(KitaruStateError, match="is interrupted"):
+        handle.wait(timeout=10)
+    (child_run,) = kernel.runs.values()  # its body runs on until its next checkpoint
+    assert not child_run.done.is_set()
+    resumed = resume(handle)
+    LET_GO.set()
+    assert resumed.wait(timeout=10) == "after hold"

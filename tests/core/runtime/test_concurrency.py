@@ -7,15 +7,15 @@ import threading
 import time
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru import CheckpointFuture, FlowHandle, checkpoint, flow, unmapped
 from kitaru.errors import (
     KitaruContextError,
     KitaruExecutionError,
     KitaruStateError,
     KitaruTimeoutError,
-    KitaruUsageError,
     KitaruUserCodeError,
 )
 from kitaru.journal.records import EntryKind

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruJournalError, KitaruLeaseError, KitaruStateError
 from kitaru.journal.records import EntryKind, Owner

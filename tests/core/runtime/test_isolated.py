@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru import checkpoint, flow
 from kitaru.errors import KitaruExecutionError, KitaruTimeoutError, KitaruUserCodeError
 from kitaru.journal.records import EntryKind

@@ -199,7 +199,11 @@ def test_a_script_without_a_guard_is_told_about_it(tmp_path: Path) -> None:
     finish(process)
     (project / "hold-1").unlink()
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(RESUME), exec_id], cwd=project, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", textwrap.dedent(RESUME), exec_id],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode != 0
     assert 'under `if __name__ == "__main__":`' in done.stderr
@@ -216,7 +220,11 @@ def test_a_flow_whose_file_is_gone_says_what_to_do_and_stays_resumable(script: P
     (project / "hold-1").unlink()
     moved = script.rename(project / "moved.py")
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(RESUME), exec_id], cwd=project, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", textwrap.dedent(RESUME), exec_id],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert "does not exist any more" in done.stderr
     assert "idempotency_key" in done.stderr or "idempotency key" in done.stderr

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import (
     KitaruDivergenceError,
@@ -293,7 +294,9 @@ def test_one_key_is_one_execution() -> None:
     assert again.exec_id == first.exec_id
     assert again.wait() == 1
     assert ran == [1]
-    assert order.run(1, idempotency_key="order-2").exec_id != first.exec_id
+    other = order.run(1, idempotency_key="order-2")
+    assert other.exec_id != first.exec_id
+    assert other.wait() == 1
 
 
 def test_other_inputs_under_one_key_are_refused_and_named() -> None:

@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import Any
 
-import kitaru
 import pytest
+
+import kitaru
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruContextError, KitaruStateError, KitaruUserCodeError, KitaruWaitingError
 from kitaru.journal.records import EntryKind

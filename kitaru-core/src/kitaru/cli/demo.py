@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.25
 _WORK_SECONDS_MAX = 12.0  # of extraction, over all files; four files are extracted at a time
 _BAR_WIDTH = 32
+_SKIPPED_SHOWN_MAX = 5
 _ROWS_SHOWN_MAX = 60
 
 
@@ -51,14 +52,19 @@ def _play(path: str | None, output: str) -> Story:
     from kitaru.demo import story
 
     folder = str(Path(path).expanduser().resolve()) if path is not None else None
-    files = story.check_folder(folder)
+    found = story.check_folder(folder)
+    files = len(found.files)
     client = KitaruClient()
     if client.journal_url.startswith("memory:"):
         raise KitaruUsageError("the demo needs a journal that two processes can open: unset KITARU_JOURNAL_URL.")
     say = _Narrator(quiet=output == "json")
     name = uuid.uuid4().hex[:8]
     report = resolve().config_directory / "demo" / f"report-{name}.md"
-    say.title("1", f"A worker process starts the flow `research` on {files} files.")
+    say.title("1", f"A worker process starts the flow `research` on {files} file{'' if files == 1 else 's'}.")
+    for skipped, reason in list(found.skipped.items())[:_SKIPPED_SHOWN_MAX]:
+        say.line(f"left out: {skipped}: {reason}")
+    if len(found.skipped) > _SKIPPED_SHOWN_MAX:
+        say.line(f"left out: {len(found.skipped) - _SKIPPED_SHOWN_MAX} more, all named in the report")
     key = f"demo-{name}"
     arguments = {"folder": folder, "report": str(report), "pace": min(_PACE_SECONDS, _WORK_SECONDS_MAX / files)}
     worker = story.start_worker(["run", story.TARGET, "--args", _json(arguments), "--idempotency-key", key])
@@ -110,7 +116,8 @@ class _Narrator:
         if self._live:
             calls = list(look.timeline.calls.values())
             running = [call.invocation_id for call in calls if call.status == "running"]
-            text = f"   {len(calls) - len(running)} calls done"
+            done = len(calls) - len(running)
+            text = f"   {done} call{'' if done == 1 else 's'} done"
             text += f", running: {', '.join(running[:4])}" if running else ""
             click.echo(f"\r\x1b[2K{clean(text)[:100]}", nl=False)
 
@@ -138,7 +145,8 @@ def _print_timeline(told: Story) -> None:
 def _bar(row: Row, end: float) -> str:
     begin = min(_BAR_WIDTH - 1, int(row.started / end * _BAR_WIDTH))
     length = max(1, round(row.seconds / end * _BAR_WIDTH))
-    return " " * begin + "█" * min(length, _BAR_WIDTH - begin)
+    block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
+    return " " * begin + block * min(length, _BAR_WIDTH - begin)
 
 
 def _print_ending(client: KitaruClient, told: Story) -> None:

@@ -11,16 +11,23 @@ from kitaru.cli.output import clean, guarded, output_option, print_item, snapsho
 
 if TYPE_CHECKING:
     from kitaru.client.diagnosis import Diagnosis
+    from kitaru.journal.salvage import SalvageReport
 
 
 @click.command()
+@click.option(
+    "--salvage", metavar="FILE", help="Copy what can still be read of a damaged journal into the new journal FILE."
+)
 @output_option
-def doctor(output: str) -> None:
+def doctor(salvage: str | None, output: str) -> None:
     """Check the journal and this installation. Changes nothing.
 
     The exit code is 1 when something is wrong: the journal cannot be opened, is damaged, or lies on a file system that
-    SQLite cannot lock.
+    SQLite cannot lock. With --salvage it is 1 when something was lost.
     """
+    if salvage is not None:
+        _salvage(salvage, output)
+        return
 
     def examined() -> Diagnosis:
         from kitaru.client.diagnosis import diagnose
@@ -66,6 +73,36 @@ def _print_diagnosis(found: Diagnosis) -> None:
         success("The journal is sound.")
     else:
         click.echo(f"{len(found.problems)} problem{'s' if len(found.problems) > 1 else ''} found.")
+
+
+def _salvage(target: str, output: str) -> None:
+    def salvaged() -> SalvageReport:
+        from kitaru.client.diagnosis import salvage_journal
+
+        return salvage_journal(target)
+
+    report = guarded("doctor", output, salvaged)
+    if output == "json":
+        print_item("doctor", {**dataclasses.asdict(report), "target": target, "complete": report.complete})
+    else:
+        _print_salvage(report, target)
+    if not report.complete:
+        raise SystemExit(1)
+
+
+def _print_salvage(report: SalvageReport, target: str) -> None:
+    success(
+        f"Salvaged {report.executions} executions with {report.entries} entries into {target}",
+        f"Use it with KITARU_JOURNAL_URL=sqlite:///{target}",
+    )
+    if report.complete:
+        click.echo("  Nothing was lost.")
+        return
+    click.echo(f"  Lost, at least: {report.executions_lost} executions, {report.entries_lost} entries.")
+    for exec_id, lost in report.damaged.items():
+        click.echo(f"  Execution {clean(exec_id)} lost {lost} entries: resuming it runs those calls again.")
+    for problem in report.problems:
+        click.echo(f"  Problem: {clean(problem)}")
 
 
 def _bytes(size: Any) -> str | None:

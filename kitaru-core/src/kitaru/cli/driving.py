@@ -64,7 +64,8 @@ def _stopping(client: KitaruClient) -> Iterator[threading.Event]:
             os._exit(_INTERRUPTED_CODE)
         stopped.set()
         client.interrupt()
-        click.echo("\nStopping before the next checkpoint. Press Ctrl-C again to exit at once.", err=True)
+        # Straight to the descriptor: the interrupted code may be in the middle of a write to the same stream.
+        os.write(2, b"\nStopping before the next checkpoint. Press Ctrl-C again to exit at once.\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield stopped

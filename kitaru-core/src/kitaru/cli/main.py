@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -62,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     Without arguments it prints the help. Errors come as text or, with ``--output json``, as one JSON object on stderr,
     those of the parser included.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # stored text may hold what this terminal cannot show: never a crash
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = cli.main(args=arguments, prog_name="kitaru", standalone_mode=False)

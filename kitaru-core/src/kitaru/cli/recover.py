@@ -23,6 +23,8 @@ _PAUSE_SECONDS = 0.1
 _PARALLEL_MAX = 8
 #: An execution that could not be continued is left alone for this long: its code may be put right meanwhile.
 _REFUSED_SECONDS = 60.0
+# Exit codes of a worker, beside 0 (driven to an end) and what a killed process has.
+SKIPPED, REFUSED, PARKED = 10, 11, 12
 
 
 @click.command()
@@ -101,11 +103,11 @@ class _Recovering:
             return True
         if len(self.workers) >= self.parallel_max:
             return False
-        command = [sys.executable, "-m", "kitaru.cli.recover_worker", exec_id]
-        # A session of its own: Ctrl-C on the terminal reaches the workers once, through `stop`.
-        self.workers[exec_id] = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-        )
+        command = [sys.executable, "-P", "-m", "kitaru.cli.recover_worker", exec_id]
+        # A session of its own: Ctrl-C on the terminal reaches workers once, through `stop`. What flows print goes to
+        # our stderr (and to their logs); the worker's stdout is its last word.
+        worker = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        self.workers[exec_id] = worker
         return True
 
     def _reap(self) -> None:
@@ -113,9 +115,9 @@ class _Recovering:
             if worker.poll() is None:
                 continue
             del self.workers[exec_id]
-            assert worker.stderr is not None
-            said = worker.stderr.read().decode(errors="replace").strip()
-            worker.stderr.close()
+            assert worker.stdout is not None
+            said = worker.stdout.read().decode(errors="replace").strip()
+            worker.stdout.close()
             self._note(exec_id, worker.returncode, said)
 
     def _note(self, exec_id: str, code: int, said: str) -> None:
@@ -130,7 +132,7 @@ class _Recovering:
             result = "parked"
         elif status is ExecutionStatus.INTERRUPTED and not self.stopping:
             result = "lost"  # the worker died: the next look tries again, until the execution is parked
-        reason = said.splitlines()[-1] if said and result in ("refused", "lost") else None
+        reason = said or None
         row = {"exec_id": exec_id, "result": result, "status": status.value, "reason": reason}
         if not self.watch:
             self.ended.append(row)
@@ -150,7 +152,3 @@ class _Recovering:
         bad = [row for row in self.ended if row["result"] in ("refused", "lost", "parked") or row["status"] == "failed"]
         if bad:
             raise SystemExit(1)
-
-
-# Exit codes of a worker, beside 0 (driven to an end) and what a killed process has.
-SKIPPED, REFUSED, PARKED = 10, 11, 12

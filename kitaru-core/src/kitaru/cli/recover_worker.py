@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from types import FrameType
 
 from kitaru.cli.recover import PARKED, REFUSED, SKIPPED
 from kitaru.client import KitaruClient
 
 
 def main(exec_id: str) -> int:
-    """Continue ``exec_id``; the flow's own end does not matter here: it is in the journal."""
+    """Continue ``exec_id``. How the flow ends is in the journal; only why it was refused is said on stdout."""
+    # The flow may print as much as it likes, also from native code: nobody reads our stdout before the end.
+    last_word = os.dup(1)
+    os.dup2(2, 1)
     client = KitaruClient()
+
+    def let_go(_number: int, _frame: FrameType | None) -> None:
+        client.interrupt()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: client.interrupt() and None)
+        signal.signal(number, let_go)
     recovery = client.recover_one(exec_id)
-    if recovery.skipped:
-        return SKIPPED
     if recovery.refused:
-        print(" ".join(recovery.refused[exec_id].split()), file=sys.stderr)
+        os.write(last_word, " ".join(recovery.refused[exec_id].split()).encode()[:4096])
         return REFUSED
-    if recovery.parked:
-        return PARKED
+    if recovery.skipped or recovery.parked:
+        return SKIPPED if recovery.skipped else PARKED
     for _ in client.executions.watch(exec_id):
         pass
     return 0

@@ -35,8 +35,7 @@ def run(target: str, arguments: str | None, idempotency_key: str | None, stack: 
         from kitaru.client import KitaruClient
         from kitaru.client.flow_targets import invoke_flow_target
 
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())  # as `python -m` does: modules are named as seen from here
+        _look_here(target)
         client = KitaruClient()
         started = invoke_flow_target(
             target=target, args=given, stack=stack, module_name_prefix=_PREFIX, idempotency_key=idempotency_key
@@ -53,3 +52,12 @@ def run(target: str, arguments: str | None, idempotency_key: str | None, stack: 
             lambda: driving.to_the_end(client, exec_id, command="run", output=output, streams=streams),
         )
     guarded("run", output, lambda: driving.finish(client, last, command="run", output=output, target=target))
+
+
+def _look_here(target: str) -> None:
+    """Make a module that lies in the working directory importable, ahead of installed ones, as `python -m` does."""
+    here = os.getcwd()
+    name = target.partition(":")[0].partition(".")[0].strip()
+    found = os.path.isdir(os.path.join(here, name)) or os.path.isfile(os.path.join(here, f"{name}.py"))
+    if name.isidentifier() and found and here not in sys.path:
+        sys.path.insert(0, here)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kitaru.client.version import resolve_installed_version
-from kitaru.errors import KitaruError
+from kitaru.errors import KitaruError, KitaruUsageError
 from kitaru.journal.records import ExecutionQuery
 
 if TYPE_CHECKING:
+    from kitaru.journal.salvage import SalvageReport
     from kitaru.runtime.kernel import Kernel
 
 
@@ -74,6 +75,23 @@ def examine(kernel: Kernel) -> Diagnosis:
     return diagnosis
 
 
+def salvage_journal(target: str) -> SalvageReport:
+    """Copy what can be read of the configured journal file into the new file ``target``. The journal is not touched.
+
+    Raises KitaruUsageError when the journal is no SQLite file, and KitaruJournalError when ``target`` exists, there
+    is no journal file, or nothing in it can be read.
+    """
+    import os
+
+    from kitaru.config import settings
+    from kitaru.journal.salvage import salvage
+
+    url = settings.resolve().journal_url
+    if not url.startswith("sqlite:///"):
+        raise KitaruUsageError("only journals in SQLite files can be salvaged, and the configured one is none.")
+    return salvage(url.removeprefix("sqlite:///"), os.path.abspath(os.path.expanduser(target)))
+
+
 def _start() -> Diagnosis:
     return Diagnosis(
         kitaru=resolve_installed_version(), python=sys.version.split()[0], platform=platform.platform(terse=True)
@@ -83,20 +101,20 @@ def _start() -> Diagnosis:
 def _add_executions(diagnosis: Diagnosis, kernel: Kernel) -> None:
     now = kernel.clock.now()
     for record in kernel.journal.recoverable(now, kernel.alive):
-        if record.status == "waiting":
+        if record.status == "waiting" and len(diagnosis.overdue_timers) < _LISTED_MAX:
             diagnosis.overdue_timers.append(record.exec_id)
     query = ExecutionQuery(statuses=("interrupted",), limit=_LISTED_MAX)
     diagnosis.interrupted = [record.exec_id for record in kernel.journal.list(query, kernel.alive)]
     if diagnosis.overdue_timers:
-        diagnosis.notes.append(
-            f"{len(diagnosis.overdue_timers)} suspended executions have a timer that is due: "
-            "`kitaru recover` continues them"
-        )
+        diagnosis.notes.append(_to_recover(diagnosis.overdue_timers, "waiting for a timer that is due"))
     if diagnosis.interrupted:
-        more = " or more" if len(diagnosis.interrupted) == _LISTED_MAX else ""
-        diagnosis.notes.append(
-            f"{len(diagnosis.interrupted)}{more} executions are interrupted: `kitaru recover` continues them"
-        )
+        diagnosis.notes.append(_to_recover(diagnosis.interrupted, "interrupted"))
+
+
+def _to_recover(exec_ids: list[str], how: str) -> str:
+    count = f"{len(exec_ids)} or more" if len(exec_ids) == _LISTED_MAX else str(len(exec_ids))
+    subject = "execution is" if count == "1" else "executions are"
+    return f"{count} {subject} {how}: `kitaru recover` continues what nobody drives"
 
 
 def _add_plugins(diagnosis: Diagnosis) -> None:

@@ -15,6 +15,7 @@ from kitaru.timeline import FoldedCall, Timeline
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
 
+_FIRST_PAUSE_SECONDS = 0.005
 DRIVEN = (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)
 
 
@@ -36,6 +37,7 @@ class Progress:
 def watch(kernel: Kernel, exec_id: str, interval: float) -> Iterator[Progress]:
     """See ``Executions.watch``."""
     timeline = Timeline()
+    pause = min(interval, _FIRST_PAUSE_SECONDS)
     while True:
         # The record first: an execution that is over has no entries after those that are read now.
         record = kernel.journal.get(exec_id)
@@ -45,4 +47,5 @@ def watch(kernel: Kernel, exec_id: str, interval: float) -> Iterator[Progress]:
         yield progress
         if progress.last:
             return
-        time.sleep(interval)
+        time.sleep(pause)
+        pause = min(interval, pause * 2)  # a flow that ends at once is not kept waiting for a whole interval

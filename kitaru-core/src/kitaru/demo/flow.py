@@ -8,15 +8,18 @@ continues with the first call that has no recorded result. Run it on your own fo
 
 import ast
 import importlib.util
+import os
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kitaru import checkpoint, flow
 
 FILES_MAX = 200
+LOOKED_AT_MAX = 5_000
 BYTES_MAX = 1_000_000
 SENTENCES_PER_FILE = 2
 TERMS_PER_FILE = 6
@@ -124,18 +127,23 @@ def find_files(folder: str | None) -> Folder:
     if not root.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
     found = Folder([])
-    for path in sorted(root.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if hidden or not path.is_file():
-            continue
+    for number, path in enumerate(walk(root)):
+        if len(found.files) == FILES_MAX or number == LOOKED_AT_MAX:
+            found.skipped[str(root)] = f"only the first {len(found.files)} texts were read"
+            break
         reason = why_not(path)
-        if reason is None and len(found.files) == FILES_MAX:
-            reason = f"more than {FILES_MAX} files"
         if reason is None:
             found.files.append(str(path))
         else:
             found.skipped[str(path)] = reason
     return found
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """The files under a folder in a fixed order, without what is hidden."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def name_of(path: str) -> str:
@@ -146,6 +154,8 @@ def name_of(path: str) -> str:
 def why_not(path: Path) -> str | None:
     """Why a file is not read; None if it is text of a sane size."""
     try:
+        if not path.is_file():
+            return "not a file, or a link to nowhere"
         if path.stat().st_size > BYTES_MAX:
             return f"larger than {BYTES_MAX // 1000} kB"
         with path.open("rb") as file:

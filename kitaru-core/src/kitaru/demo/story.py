@@ -16,6 +16,7 @@ from kitaru.statuses import CallStatus, ExecutionStatus
 
 if TYPE_CHECKING:
     from kitaru.client import KitaruClient
+    from kitaru.demo.flow import Folder
     from kitaru.models import CheckpointCall, Execution
 
 TARGET = "kitaru.demo.flow:research"
@@ -62,7 +63,7 @@ class Story:
 
 def start_worker(arguments: list[str]) -> subprocess.Popen[bytes]:
     """A process of its own that drives an execution through the command line, as a user would."""
-    command = [sys.executable, "-m", "kitaru.cli.main", *arguments, "--output", "json"]
+    command = [sys.executable, "-P", "-m", "kitaru.cli.main", *arguments, "--output", "json"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -131,8 +132,8 @@ def rows(before: Execution, after: Execution) -> list[Row]:
     return found
 
 
-def check_folder(folder: str | None) -> int:
-    """How many files there are to read. Raises KitaruUsageError when there are none."""
+def check_folder(folder: str | None) -> Folder:
+    """What there is to read. Raises KitaruUsageError when there are none."""
     from kitaru.demo.flow import find_files
 
     try:
@@ -145,7 +146,7 @@ def check_folder(folder: str | None) -> int:
             f"there is no text file to read in {folder or 'the standard library of this Python'}"
             f"{f' ({reasons})' if reasons else ''}. Name a folder with text files: kitaru demo FOLDER."
         )
-    return len(found.files)
+    return found
 
 
 def _seconds(call: CheckpointCall) -> float:

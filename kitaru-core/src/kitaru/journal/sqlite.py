@@ -24,6 +24,7 @@ from kitaru.journal.transitions import Alive
 
 _SYNCHRONOUS = {"full": "FULL", "process": "NORMAL"}
 _NO_TROUBLE = Exception()
+_inherited: list[SqliteJournal] = []  # in a forked child: kept, so that nothing closes their connections
 _open_journals: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 
 
@@ -395,11 +396,12 @@ class SqliteJournal:
         raise KitaruJournalError(f"the journal {self.path} is closed.")
 
     def mark_forked(self) -> None:
-        """In a forked child: refuse every further use. The inherited connection is not even closed, which would
-        touch the parent's files."""
+        """In a forked child: refuse every further use. Nothing inherited is closed, which could touch the parent's
+        files."""
         self._forked = True
         self._writing = threading.Lock()
         self._reader.mark_forked()
+        _inherited.append(self)
 
 
 def _mark_all_forked() -> None:

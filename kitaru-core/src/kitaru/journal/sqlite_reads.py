@@ -20,6 +20,8 @@ from kitaru.journal.transitions import Alive, not_found
 
 #: File systems on which SQLite's locks and shared memory do not work between hosts.
 _NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"))
+# Connections of the parent process that a forked child holds but must not touch.
+_inherited: list[Any] = []
 
 
 class ListingReader:
@@ -143,8 +145,9 @@ class ListingReader:
                 self._connection = None
 
     def mark_forked(self) -> None:
-        """In a forked child: refuse every further use."""
+        """In a forked child: refuse every further use. The connection is kept, unused, so that nothing closes it."""
         self._lock = threading.Lock()
+        _inherited.append(self._connection)
         self._connection = None
 
     def list(self, query: ExecutionQuery, alive: Alive) -> list[ExecutionRecord]:

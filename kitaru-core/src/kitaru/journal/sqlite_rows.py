@@ -63,6 +63,17 @@ ASKED_TO_END = (
     "SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no IN (SELECT value FROM json_each(?)) ORDER BY no"
 )
 OWNERS = "SELECT DISTINCT owner FROM executions WHERE status = 'running' AND owner IS NOT NULL"
+# For salvage: rows one at a time, from either end.
+EXECUTIONS_AFTER = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no > ? ORDER BY no"  # noqa: S608
+EXECUTIONS_BACKWARDS = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions ORDER BY no DESC"  # noqa: S608
+EXECUTION_NUMBERED = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no = ?"  # noqa: S608
+PUT_EXECUTION = (
+    f"INSERT INTO executions (no, {_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
+    f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 2))})"
+)
+ENTRIES_BACKWARDS = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? ORDER BY seq DESC"  # noqa: S608
+ENTRY_NUMBERED = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq = ?"  # noqa: S608
+PUT_ENTRY = f"INSERT INTO entries ({_ENTRY_COLUMNS}) VALUES ({', '.join('?' * (_ENTRY_COLUMNS.count(',') + 1))})"  # noqa: S608
 NEXT_SEQ = "SELECT coalesce(max(seq), 0) + 1 FROM entries WHERE exec_no = ?"
 FIND_CACHED = (
     "SELECT codec, digest, size, ref, data FROM entries WHERE cache_key = ? AND kind = 2 "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -11,7 +13,17 @@ from kitaru.plugins.known import OWN_DISTRIBUTIONS
 from kitaru.plugins.marker import PROJECT
 
 CORE = "kitaru-core"
-_REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+# The name, and the range where nothing else (extras, a marker, a URL) follows; older metadata puts it in parentheses.
+_REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<range>[<>=!~][^;@\[(]*|)")
+_PLAIN_RELEASE = re.compile(r"\d+(\.\d+)*")
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 
 
 @dataclass(slots=True)
@@ -41,10 +53,13 @@ def _describe(point: metadata.EntryPoint, core_version: str) -> Found:
     distribution = point.dist
     if distribution is None:
         return Found(point, point.name, "unknown", "unknown", "any", None)
-    name = re.sub(r"[-_.]+", "-", distribution.name or "unknown").lower()
-    version = distribution.version or "unknown"
+    # One parse: each of distribution.name, .version and .requires would read and parse the file again.
+    fields = distribution.metadata
+    name = _normal(fields["Name"] or "unknown")
+    version = fields["Version"] or "unknown"
+    requirements = fields.get_all("Requires-Dist") or distribution.requires or []
     try:
-        interface, refusal = _interface(distribution.requires or [], core_version)
+        interface, refusal = _interface(requirements, core_version)
     except ValueError as error:
         interface, refusal = "unreadable", f"its requirement on {CORE} cannot be read: {error}"
     if refusal is not None:
@@ -54,18 +69,18 @@ def _describe(point: metadata.EntryPoint, core_version: str) -> Found:
 
 def _interface(requirements: list[str], core_version: str) -> tuple[str, str | None]:
     for text in requirements:
-        matched = _REQUIREMENT_NAME.match(text)
-        if matched is None or re.sub(r"[-_.]+", "-", matched[1]).lower() != CORE:
+        matched = _REQUIREMENT.match(text)
+        if matched is None or _normal(matched["name"]) != CORE:
             continue
-        # Our own providers are released in lockstep: what they say needs no parser, which is slow to import.
-        if text.replace(" ", "") == f"{CORE}=={core_version}":
-            return f"=={core_version}", None
-        requirement = _parse(text)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        interface = str(requirement.specifier) or "any"
-        if requirement.specifier.contains(core_version, prereleases=True):
-            return interface, None
+        interface = matched["range"].replace(" ", "")
+        fits = _fits(interface, core_version) if matched.end() == len(text) else None
+        if fits is None:
+            found = _parsed(text, core_version)
+            if found is None:
+                continue
+            interface, fits = found
+        if fits:
+            return interface or "any", None
         return interface, (
             f"needs {CORE} {interface}, but {core_version} is installed. Install versions that fit: "
             f"`pip install -U {CORE}` or another version of the plugin."
@@ -73,10 +88,44 @@ def _interface(requirements: list[str], core_version: str) -> tuple[str, str | N
     return "any", None
 
 
-def _parse(text: str) -> Any:
+def _fits(interface: str, core_version: str) -> bool | None:
+    """Whether a version is in a range of plain releases; None when the range or the version is anything else.
+
+    packaging knows all of it, but takes longer to import than twenty plugins take to load.
+    """
+    here = _release(core_version)
+    if here is None:
+        return None
+    fits = True
+    for clause in filter(None, interface.split(",")):
+        compared, bound = clause.rstrip("0123456789."), _release(clause.lstrip("<>=!"))
+        if bound is None or compared not in _OPERATORS:
+            return None
+        fits = fits and _OPERATORS[compared](here, bound)
+    return fits
+
+
+def _release(version: str) -> tuple[int, ...] | None:
+    if not _PLAIN_RELEASE.fullmatch(version):
+        return None
+    numbers = [int(part) for part in version.split(".")]
+    while numbers and numbers[-1] == 0:  # 1.0 and 1 are the same release
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _parsed(text: str, core_version: str) -> tuple[str, bool] | None:
+    """Range and fit of a requirement of any kind; None when its marker says that it does not count here."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        return Requirement(text)
+        requirement = Requirement(text)
     except InvalidRequirement as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(str(error).splitlines()[0]) from error
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return None
+    return str(requirement.specifier), requirement.specifier.contains(core_version, prereleases=True)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

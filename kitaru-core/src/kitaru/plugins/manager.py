@@ -125,7 +125,9 @@ class PluginManager:
     def observers(self, hook: str) -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
         """Who observes a hook: plugin name, function, and the names of the arguments it takes."""
         caller = getattr(self._pluggy.hook, hook)
-        return [(one.plugin_name, one.function, tuple(one.argnames)) for one in caller.get_hookimpls()]
+        return [
+            (one.plugin_name.partition(":")[2], one.function, tuple(one.argnames)) for one in caller.get_hookimpls()
+        ]
 
     def _of(self, kind: type[D]) -> Iterator[D]:
         return (one for one in self._declared.values() if isinstance(one, kind))
@@ -142,16 +144,47 @@ class PluginManager:
             plugin = found.entry_point.load()
         except (Exception, SystemExit) as error:
             return _info(found, "unavailable", f"importing it failed: {type(error).__name__}: {error}")
-        observed, refusal = _examine(plugin, register)
+        if self._pluggy.is_registered(plugin):
+            return _info(found, "unavailable", f"another entry point names the same object, {found.entry_point.value}")
+        name = f"{found.distribution}:{found.name}"
+        try:
+            self._pluggy.register(plugin, name=name)
+            self._pluggy.check_pending()
+        except (Exception, SystemExit) as error:
+            return self._turn_away(found, name, f"its hooks do not fit the interface: {error}")
+        refusal, observed = self._try_out(plugin, register)
         refusal = refusal or self._clash(found, register)
         if refusal is not None:
-            return _info(found, "unavailable", refusal)
-        # Only here does anything of it become visible: a plugin that fails half-way leaves nothing behind.
-        self._pluggy.register(plugin, name=found.name)
+            return self._turn_away(found, name, refusal)
         self._declared.update(register.declared)
         supplies = [Supply(_kind(key), key[1]) for key in register.declared]
-        supplies += [Supply("observer", name) for name in observed]
+        supplies += [Supply("observer", hook) for hook in observed]
         return _info(found, "available", None, tuple(supplies))
+
+    def _try_out(self, plugin: Any, register: Register) -> tuple[str | None, list[str]]:
+        """Run a plugin's own registrar; gives why it cannot be used (or None), and the observer hooks it has."""
+        observed = []
+        callers = self._pluggy.get_hookcallers(plugin) or []
+        if not callers:
+            return "it has no hook: mark its functions with `from kitaru.plugins import hookimpl`", []
+        for caller in callers:
+            (own,) = (one for one in caller.get_hookimpls() if one.plugin is plugin)
+            if own.wrapper or own.hookwrapper:
+                return f"its hook `{caller.name}` is a wrapper: Kitaru's hooks cannot be wrapped", []
+            if caller.name != REGISTRAR:
+                observed.append(caller.name)
+                continue
+            try:
+                own.function(*(register for _ in own.argnames))
+            except (Exception, SystemExit) as error:
+                return f"{REGISTRAR} failed: {type(error).__name__}: {error}", []
+        return None, sorted(observed)
+
+    def _turn_away(self, found: Found, name: str, reason: str) -> PluginInfo:
+        # pluggy keeps what it registered before it refused the rest.
+        if self._pluggy.has_plugin(name):
+            self._pluggy.unregister(name=name)
+        return _info(found, "unavailable", reason)
 
     def _clash(self, found: Found, register: Register) -> str | None:
         for info in self._infos:
@@ -168,37 +201,20 @@ class PluginManager:
 
     def _nobody_supplies(self, what: str, name: str) -> str:
         text = f"no available plugin supplies {what} `{name}`"
-        distribution = known.distribution_of(name)
-        for info in self._infos:
-            if info.status != "available" and distribution == info.distribution:
+        known_to_supply = known.distributions_of(name)
+        installed = [info for info in self._infos if info.distribution in known_to_supply]
+        for info in installed:
+            if info.status != "available":
                 return f"{text}: {info.distribution} {info.version} is installed but {info.status} ({info.reason})."
-        install = known.install_line(name)
-        if install is not None and all(info.distribution != distribution for info in self._infos):
-            return f"{text}. Install it with `{install}`."
+        if installed:
+            upgrade = known.install_command(installed[0].distribution, upgrade=True)
+            return f"{text}: {installed[0].distribution} {installed[0].version} does not, a newer one may: `{upgrade}`."
+        if known_to_supply:
+            commands = " or ".join(f"`{known.install_command(one)}`" for one in known_to_supply)
+            return f"{text}. Install it with {commands}."
         broken = [f"`{info.name}` ({info.reason})" for info in self._infos if info.status == "unavailable"]
         more = f" Unavailable plugins: {'; '.join(broken)}." if broken else ""
         return f"{text}. Install the package that does; `kitaru plugins list` shows what is there.{more}"
-
-
-def _examine(plugin: Any, register: Register) -> tuple[list[str], str | None]:
-    """Try a plugin out on a manager of its own: the observer hooks it has, and why it cannot be used (or None)."""
-    scratch = _new_pluggy()
-    try:
-        scratch.register(plugin)
-        scratch.check_pending()
-        callers = scratch.get_hookcallers(plugin) or []
-        for caller in callers:
-            if any(impl.wrapper or impl.hookwrapper for impl in caller.get_hookimpls()):
-                return [], f"its hook `{caller.name}` is a wrapper: Kitaru's hooks cannot be wrapped"
-        if not callers:
-            return [], "it has no hook: mark its functions with `from kitaru.plugins import hookimpl`"
-    except (Exception, SystemExit) as error:
-        return [], f"its hooks do not fit the interface: {error}"
-    try:
-        scratch.hook.kitaru_register(register=register)
-    except (Exception, SystemExit) as error:
-        return [], f"{REGISTRAR} failed: {type(error).__name__}: {error}"
-    return sorted(caller.name for caller in callers if caller.name != REGISTRAR), None
 
 
 def _new_pluggy() -> pluggy.PluginManager:

@@ -153,13 +153,8 @@ def recall(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: di
         ) from error
     parent = frame.parent
     assert parent is not None
-    root = parent.root
     if inputs.digest is not None:
-        digests = root.digests
-        if digests is None:
-            digests = root.digests = {}
-        place = hash((spec.name, inputs.digest))
-        frame.duplicate = digests[place] = digests.get(place, -1) + 1
+        frame.duplicate = parent.root.count_digest(spec.name, inputs.digest)
     recorded = None
     if run.history is not None:
         recorded = matching.match(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from kitaru.errors import FailureOrigin, KitaruError, KitaruExecutionError, KitaruLeaseError, KitaruStateError
@@ -81,8 +82,10 @@ def start_child(
 def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
     kernel = run.kernel
     known = kernel.runs.get(exec_id)
-    if known is not None:
+    if known is not None and known.stopping is None:
         return known
+    if known is not None:  # an earlier owner in this process is letting go of it: continue once it has
+        _wait_run(run, known, None)
     status = outcome.public_status(kernel, kernel.journal.get(exec_id))
     try:
         if status == "failed" and reopened:
@@ -106,11 +109,24 @@ def result(child: Child, timeout: float | None) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
-    if child.run is not None:
-        if not child.run.done.is_set() and not run.wait_event(child.run.done, timeout):
-            child.reads -= 1
+    ended = child.run is None or _wait_run(run, child.run, timeout)
+    if not ended:
+        child.reads -= 1
     record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
     return _journal_end(child, key, record)
+
+
+def _wait_run(run: Run, child_run: Run, timeout: float | None) -> bool:
+    """Wait on a body's thread for the end of a child; False when ``timeout`` seconds passed.
+
+    Not on ``child_run.done`` itself: stopping ``run`` wakes its waiters by setting what they wait for, and that event
+    says to everybody that the child has ended.
+    """
+    if child_run.done.is_set():
+        return True
+    ended = threading.Event()
+    child_run.on_done(ended.set)
+    return run.wait_event(ended, timeout)
 
 
 async def result_async(child: Child) -> Any:
@@ -143,7 +159,11 @@ async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRe
     future: asyncio.Future[None] = loop.create_future()
 
     def ended() -> None:
-        loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        loop.call_soon_threadsafe(wake)
 
     run.on_done(ended)
     await future

@@ -103,9 +103,9 @@ def load(entrypoint: dict[str, Any]) -> Any:
         raise
     except Exception as error:
         raise KitaruRuntimeError(
-            f"flow `{entrypoint['module']}:{entrypoint['qualname']}` cannot be loaded ({type(error).__name__}: {error}). "
-            f"It was defined in {entrypoint['file'] or 'a module without a file'}. Put the code back, or run the program "
-            "that started it again with the same idempotency_key."
+            f"flow `{entrypoint['module']}:{entrypoint['qualname']}` cannot be loaded ({type(error).__name__}: "
+            f"{error}). It was defined in {entrypoint['file'] or 'a module without a file'}. Put the code back, or "
+            "run the program that started it again with the same idempotency_key."
         ) from error
     return found
 
@@ -174,7 +174,8 @@ def load_script(file: str) -> ModuleType:
         if _same_file(loaded.__file__, file):
             return loaded
         raise KitaruRuntimeError(
-            f"this process has loaded the script {loaded.__file__} already, and a process can stand in for one script only"
+            f"this process has loaded the script {loaded.__file__} already, and a process can stand in for one script "
+            "only"
         )
     if not os.path.exists(file):
         raise FileNotFoundError(f"the script {file} does not exist any more")
@@ -201,6 +202,7 @@ def refuse_while_loading(flow_name: str) -> None:
     """Raise KitaruStateError when ``.run()`` is called by a module that is being loaded to find a flow."""
     if getattr(_loading, "active", False):
         raise KitaruStateError(
-            f"flow `{flow_name}` was started while its file was being loaded to continue an execution. Put the code that "
+            f"flow `{flow_name}` was started while its file was being loaded to continue an execution. Put the code "
+            "that "
             'starts flows under `if __name__ == "__main__":`, so that loading the file only defines them.'
         )

@@ -61,15 +61,6 @@ class History:
     def empty(self) -> bool:
         return not self.calls and not self.values
 
-    def take(self, key: str, name: str, digest: bytes | None) -> Recorded | None:
-        """Consume the record that answers a call under its own key with equal inputs; None: look closer (:meth:`match`)."""
-        recorded = self.calls.get(key)
-        if recorded is None or digest is None or recorded.name != name or recorded.inputs_digest != digest:
-            return None
-        del self.calls[key]
-        self._used.add(key)
-        return recorded
-
     def match(self, key: str, name: str, digest: bytes | None, *, strict: bool) -> Match:
         """Find the record for a call and consume it. ``strict``: a flow body's call, whose inputs must agree.
 
@@ -190,7 +181,8 @@ def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
 def with_ancestors(keys: Iterable[str]) -> list[str]:
     """``keys`` and the keys of the calls around them, outermost last, each once."""
     found: dict[str, None] = {}
-    for key in keys:
+    for inner in keys:
+        key = inner
         while key:
             found[key] = None
             key = identity.parent_key(key)

@@ -22,6 +22,7 @@ from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, leas
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
+from kitaru.runtime.drivers import Drivers
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.runtime.suspension import HOLD_SECONDS
@@ -95,6 +96,7 @@ class Kernel:
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._ticker = Ticker(self)
+        self._drivers = Drivers()
 
     # -- values -------------------------------------------------------------------------------------------------
 
@@ -193,6 +195,12 @@ class Kernel:
         with self._lock:
             self._prepared[run.exec_id] = (run, args, kwargs)
 
+    def withdraw(self, run: Run) -> None:
+        """Give up an execution that was created here and could not be started: from now on anybody may resume it."""
+        with self._lock:
+            self._prepared.pop(run.exec_id, None)
+        self.journal.release(run.lease)
+
     def start(self, exec_id: str) -> Run:
         """Drive an execution on a thread of its own: one that was created here, or any that may be resumed."""
         with self._lock:
@@ -213,11 +221,13 @@ class Kernel:
         """
         return self._take_over(exec_id, spec, accept)
 
-    def recover(self, exec_id: str, spec: FlowSpec | None = None, *, owners_lost_max: int = OWNERS_LOST_MAX) -> Run | None:
+    def recover(
+        self, exec_id: str, spec: FlowSpec | None = None, *, owners_lost_max: int = OWNERS_LOST_MAX
+    ) -> Run | None:
         """Continue an execution that nobody drives; None when it was parked instead.
 
-        One that lost more than ``owners_lost_max`` owners is likely to kill this one too (out of memory, a crash in
-        native code): it is ended as ``failed`` with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
+        One that lost ``owners_lost_max`` owners is likely to kill this one too (out of memory, a crash in native code):
+        it is ended as ``failed`` with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
         """
         accept = ("pending", "interrupted", "waiting")
         record = self.journal.get(exec_id)
@@ -225,8 +235,16 @@ class Kernel:
             return self.resume(exec_id, spec, accept)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
         lost = claimed.record.owners_lost
-        message = f"parked: {lost} processes that ran it are gone, each before it ended. Look at its last calls and logs first"
-        failure = {"message": message, "exception_type": None, "traceback": None, "origin": "runtime", "calls": []}
+        message = (
+            f"parked: {lost} processes that ran it are gone, each before it ended. Look at its last calls and logs"
+        )
+        failure: dict[str, Any] = {
+            "message": message,
+            "exception_type": None,
+            "traceback": None,
+            "origin": "runtime",
+            "calls": [],
+        }
         self.journal.finish(
             claimed.lease, "failed", ended_at=self.clock.now(), failure=failure, status_reason=f"lost {lost} owners"
         )
@@ -311,15 +329,14 @@ class Kernel:
             self.capture.enter()
         if self.events is not None:
             self.events.execution_started(run.exec_id)
-        # Not a daemon: a normal end of the interpreter waits for its flows.
-        threading.Thread(target=driver.drive, args=(run, args, kwargs), name=f"kitaru-flow-{run.flow_name}").start()
+        self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
         return run
 
     def _require_process(self) -> None:
         if os.getpid() != self._pid:
             raise KitaruRuntimeError(
-                "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in the "
-                "parent, or start processes with multiprocessing's `spawn` or `forkserver`."
+                "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in "
+                "the parent, or start processes with multiprocessing's `spawn` or `forkserver`."
             )
 
     def _load_spec(self, record: ExecutionRecord) -> FlowSpec:
@@ -337,7 +354,7 @@ class Kernel:
             return
         names = ", ".join(f"`{one.argument}`" for one in inputs.compare(earlier.inputs, now.inputs))
         raise KitaruStateError(
-            f"idempotency_key {now.idempotency_key!r} of flow `{now.flow_name}` belongs to execution {earlier.exec_id}, "
-            f"which was started with another {names or 'input'}. Use a new key for new inputs, or "
+            f"idempotency_key {now.idempotency_key!r} of flow `{now.flow_name}` belongs to execution "
+            f"{earlier.exec_id}, which was started with another {names or 'input'}. Use a new key for new inputs, or "
             f"`kitaru executions get {earlier.exec_id}` to see the earlier one."
         )

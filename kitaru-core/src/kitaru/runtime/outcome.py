@@ -145,6 +145,6 @@ def _waits(kernel: Kernel, record: ExecutionRecord) -> str:
 
 def _still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
     return KitaruTimeoutError(
-        f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at it "
-        f"with `kitaru executions get {exec_id}`."
+        f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at "
+        f"it with `kitaru executions get {exec_id}`."
     )

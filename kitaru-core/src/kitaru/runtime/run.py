@@ -310,8 +310,8 @@ class Run:
             root.counters = {}
         if root.counters.setdefault("@" + explicit, 0):
             raise KitaruUsageError(
-                f"id={explicit!r} is already used by another call of `{root.name}`: an explicit id names one call of an "
-                "execution. Give each call its own id, or leave it out."
+                f"id={explicit!r} is already used by another call of `{root.name}`: an explicit id names one call of "
+                "an execution. Give each call its own id, or leave it out."
             )
         root.counters["@" + explicit] = 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import threading
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from kitaru.stack.components import LogStore, OrchestratorCapability, Place
 from kitaru.stack.journals import open_journal
 from kitaru.stack.stacks import check_name, select
 
+_RESET_SECONDS = 5.0
 #: What the journal says of a start, for whoever continues it: read by ``Kernel`` and shown by the client.
 SPEC_VERSION = 1
 
@@ -35,7 +36,7 @@ class RunOptions:
     """What ``.run()`` and ``@flow`` say about one start; None: not said."""
 
     stack: str | None = None
-    image: Any = None
+    images: tuple[Any, ...] = ()  # highest precedence first; merged field by field
     cache: bool | None = None
     retries: int | None = None
     idempotency_key: str | None = None
@@ -48,7 +49,7 @@ class _Open:
     stack: BuiltStack
 
 
-_Key = tuple[str, str, str, int]
+_Key = tuple[str, str, str]
 _open: dict[_Key, _Open] = {}
 _latest: _Open | None = None
 _lock = threading.Lock()
@@ -104,9 +105,8 @@ def start_flow(
     opened = _opened(settings, None, None)
     kernel = opened.kernel
     stack_name = check_name(first(options.stack, settings.stack))
-    cache = first(options.cache, spec.cache, settings.cache, False)
-    retries = first(options.retries, spec.retries, settings.retries, 0)
-    frozen: dict[str, Any] = {"stack": stack_name, "cache": cache, "retries": retries}
+    spec = with_settings(spec, options, settings)
+    frozen: dict[str, Any] = {"stack": stack_name, "cache": spec.cache, "retries": spec.retries}
     image = _image(options, settings)
     if image is not None:
         frozen["image"] = without_secrets(image)
@@ -127,7 +127,7 @@ def start_flow(
         orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
         if launch.run is not None:
-            kernel.journal.release(launch.run.lease)
+            kernel.withdraw(launch.run)
         raise KitaruBackendError(
             f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
@@ -135,19 +135,36 @@ def start_flow(
     return kernel, exec_id, launch.run
 
 
+def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None = None) -> FlowSpec:
+    """``spec`` with cache and retries as they hold for one start: ``.run()``, ``@flow``, settings, built-in."""
+    settings = settings or configured.resolve()
+    cache = first(options.cache, spec.cache, settings.cache, False)
+    retries = first(options.retries, spec.retries, settings.retries, 0)
+    if cache == spec.cache and retries == spec.retries:
+        return spec
+    return dataclasses.replace(spec, cache=cache, retries=retries)
+
+
 def reset() -> None:
-    """Close and forget all kernels of this process. For tests: executions that still run lose their journal."""
+    """Close and forget all kernels of this process, for tests.
+
+    Executions that still run are interrupted first and given a few seconds to reach their next checkpoint.
+    """
     global _latest
     with _lock:
         _latest = None
         while _open:
-            _open.popitem()[1].kernel.journal.close()
+            kernel = _open.popitem()[1].kernel
+            runs = list(kernel.runs.values())
+            kernel.interrupt_all()
+            for run in runs:
+                run.done.wait(_RESET_SECONDS)
+            kernel.journal.close()
 
 
 def _image(options: RunOptions, settings: Settings) -> dict[str, Any] | None:
-    if options.image is None:
-        return settings.image
-    return merge([normalise(options.image, "image="), settings.image])
+    said = [normalise(image, "image=") for image in options.images if image is not None]
+    return merge([*said, settings.image]) if said else settings.image
 
 
 def _opened(settings: Settings, journal_url: str | None, durability: Literal["full", "process"] | None) -> _Open:
@@ -157,8 +174,9 @@ def _opened(settings: Settings, journal_url: str | None, durability: Literal["fu
         return latest
     url = normalise_journal_url(journal_url) if journal_url is not None else settings.journal_url
     chosen = durability or settings.durability
-    # The pid: what a fork inherits belongs to its parent, whose connections must not be shared.
-    key = (url, chosen, str(settings.config_directory), os.getpid())
+    # A forked child finds its parent's kernels here, and they refuse: even a new SQLite connection to the same file
+    # would share the parent's idea of the locks it holds.
+    key = (url, chosen, str(settings.config_directory))
     with _lock:
         opened = _open.get(key)
         if opened is None:

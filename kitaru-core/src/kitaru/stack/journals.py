@@ -24,7 +24,7 @@ def open_journal(url: str, durability: Literal["full", "process"]) -> Journal:
     if kind == "memory":
         from kitaru.journal.memory import MemoryJournal
 
-        return MemoryJournal()
+        return MemoryJournal(durability=durability)
     missing = "the PostgreSQL journal" if kind.startswith("postgres") else "the journal of a Kitaru server"
     raise KitaruFeatureNotAvailableError(
         f"{hide_password(url)}: {missing} is not part of this version of Kitaru. Upgrade with `pip install -U kitaru`, "

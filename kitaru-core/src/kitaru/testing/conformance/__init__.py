@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kitaru.testing.conformance.artifact_store import ArtifactStoreConformance as ArtifactStoreConformance
-    from kitaru.testing.conformance.container_registry import ContainerRegistryConformance as ContainerRegistryConformance
+    from kitaru.testing.conformance.container_registry import (
+        ContainerRegistryConformance as ContainerRegistryConformance,
+    )
     from kitaru.testing.conformance.journal import JournalConformance as JournalConformance
     from kitaru.testing.conformance.log_store import LogStoreConformance as LogStoreConformance
     from kitaru.testing.conformance.orchestrator import OrchestratorConformance as OrchestratorConformance

@@ -24,6 +24,7 @@ class _Torn(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
+        del size
         self.reads += 1
         if self.reads > 1:
             raise OSError("the source broke")

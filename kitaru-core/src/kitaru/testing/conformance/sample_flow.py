@@ -22,4 +22,5 @@ def double(number: int) -> int:
 @flow
 def sample(number: int) -> int:
     """Two calls, one after the other."""
-    return double(double(number))
+    result: int = double(double(number))
+    return result

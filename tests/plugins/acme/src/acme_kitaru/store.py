@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from fsspec.implementations.memory import MemoryFileSystem
-from kitaru.errors import KitaruArtifactNotFoundError
-from kitaru.stack.components import check_key
 
 from acme_kitaru.config import AcmeConfig
+from kitaru.errors import KitaruArtifactNotFoundError
+from kitaru.stack.components import check_key
 
 
 class AcmeStore:
