@@ -21,6 +21,7 @@ _EXPORTS = {
     "random": "kitaru.values",
     "uuid4": "kitaru.values",
     "sleep": "kitaru.waits",
+    "wait": "kitaru.waits",
     "configure": "kitaru.config",
     "KitaruClient": "kitaru.client",
     "ExecutionStatus": "kitaru.statuses",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from kitaru.values import random as random
     from kitaru.values import uuid4 as uuid4
     from kitaru.waits import sleep as sleep
+    from kitaru.waits import wait as wait
 
 
 def __getattr__(name: str) -> Any:

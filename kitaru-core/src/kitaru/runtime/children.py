@@ -175,7 +175,8 @@ def _journal_end(child: Child, key: str, record: ExecutionRecord | None) -> Any:
     if record is None and child.run is not None and child.run.status == "waiting":
         record = run.journal.get(child.exec_id)
     if record is not None and record.status == "waiting":
-        run.stop(ExecutionSuspended(f"child execution {child.exec_id} of flow `{record.flow_name}`", record.wake_at))
+        what = f"child execution {child.exec_id} of flow `{record.flow_name}`"
+        run.stop(ExecutionSuspended(what, record.wake_at, children=(child.exec_id,)))
         run.check()
     now = run.clock.now()
     entry = Entry(EntryKind.VALUE, key, "result", 1, now, now)

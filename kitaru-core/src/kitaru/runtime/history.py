@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
 from kitaru.runtime import identity
 
-_CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
-_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER))
+_CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.INTENT, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
+_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER, EntryKind.WAITED))
 
 
 @dataclass(slots=True)
@@ -137,15 +137,19 @@ def load(entries: Iterable[Entry]) -> History:
         outcome = recorded.outcome
         if outcome is not None and outcome.kind is not EntryKind.CHILD:
             order.append(outcome.seq)
-    order.sort(reverse=True)
     for entry in listed:
         if entry.kind in _VALUE_KINDS:
+            if nested and _inside(entry.key, ended):  # read inside a call that answers from its own record
+                continue
             history.values[entry.key] = entry
+            if entry.kind is EntryKind.WAITED:
+                order.append(entry.seq)
         elif entry.kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
             for key in [key for key in history.values if key.startswith(entry.key + "/")]:
                 del history.values[key]
         if entry.detail is not None and (label := entry.detail.get("label")):
             history.labels.setdefault(identity.parent_key(entry.key), set()).add(label)
+    order.sort(reverse=True)
     return history
 
 

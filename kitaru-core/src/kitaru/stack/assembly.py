@@ -135,6 +135,27 @@ def start_flow(
     return kernel, exec_id, launch.run
 
 
+def continue_execution(kernel: Kernel, exec_id: str) -> None:
+    """Have the stack continue an execution that nobody drives, as after its answer has come; returns once it has been
+    taken over, or handed to an orchestrator of another place.
+
+    Raises KitaruBackendError when that did not work; the execution stays as it was.
+    """
+    with _lock:
+        opened = next((one for one in _open.values() if one.kernel is kernel), None)
+    if opened is None:
+        raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
+    orchestrator = opened.stack.orchestrator
+    if kernel.journal.url == "memory:":  # no other process can see it
+        kernel.recover(exec_id)
+    elif OrchestratorCapability.IN_PROCESS in orchestrator.capabilities:
+        from kitaru.stack.detached import continue_detached
+
+        continue_detached(kernel, exec_id, opened.settings)
+    else:
+        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+
+
 def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None = None) -> FlowSpec:
     """``spec`` with cache and retries as they hold for one start: ``.run()``, ``@flow``, settings, built-in."""
     settings = settings or configured.resolve()
