@@ -16,6 +16,7 @@ _EXPORTS = {
     "unmapped": "kitaru.checkpoints",
     "FlowHandle": "kitaru.handles",
     "CheckpointFuture": "kitaru.runtime.futures",
+    "InDoubt": "kitaru.runtime.effects",
     "current": "kitaru.values",
     "now": "kitaru.values",
     "random": "kitaru.values",
@@ -33,6 +34,7 @@ _EXPORTS = {
     "KitaruError": "kitaru.errors",
     "KitaruExecutionError": "kitaru.errors",
     "KitaruFeatureNotAvailableError": "kitaru.errors",
+    "KitaruInDoubtError": "kitaru.errors",
     "KitaruLogRetrievalError": "kitaru.errors",
     "KitaruRuntimeError": "kitaru.errors",
     "KitaruStateError": "kitaru.errors",
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from kitaru.errors import KitaruError as KitaruError
     from kitaru.errors import KitaruExecutionError as KitaruExecutionError
     from kitaru.errors import KitaruFeatureNotAvailableError as KitaruFeatureNotAvailableError
+    from kitaru.errors import KitaruInDoubtError as KitaruInDoubtError
     from kitaru.errors import KitaruLogRetrievalError as KitaruLogRetrievalError
     from kitaru.errors import KitaruRuntimeError as KitaruRuntimeError
     from kitaru.errors import KitaruStateError as KitaruStateError
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from kitaru.errors import KitaruWaitValidationError as KitaruWaitValidationError
     from kitaru.flows import flow as flow
     from kitaru.handles import FlowHandle as FlowHandle
+    from kitaru.runtime.effects import InDoubt as InDoubt
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
     from kitaru.statuses import ExecutionStatus as ExecutionStatus
     from kitaru.values import current as current

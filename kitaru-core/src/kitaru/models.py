@@ -189,8 +189,9 @@ class Execution(Snapshot):
     """One run of a flow. A listing leaves ``checkpoints``, ``artifacts`` and ``children`` empty (``detailed`` False).
 
     ``pending_wait`` is the oldest of ``pending_waits``, the questions that nobody has answered yet. A ``waiting``
-    execution without one was answered, or sleeps. ``failure`` is set only when ``status`` is failed. ``wake_at`` is when
-    the next timer of a waiting execution is due. ``owners_lost`` counts the processes that died while they drove it.
+    execution without one was answered, or sleeps. ``failure`` is set only when ``status`` is failed. ``wake_at`` is
+    when the next timer of a waiting execution is due. ``owners_lost`` counts the processes that died while they drove
+    it.
     """
 
     exec_id: str

@@ -101,7 +101,9 @@ class Timeline:
             call = self._call(entry)
             call.in_doubt = call.in_doubt or kind == EntryKind.INTENT
             call.status, call.output = CallStatus.RUNNING, None
-            call.attempts.append(FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at))
+            last = call.attempts[-1] if call.attempts else None
+            if last is None or last.number != entry.attempt or last.status is not CallStatus.RUNNING:
+                call.attempts.append(FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at))
             return call
         if kind in _END_STATUS:
             call = self._call(entry)

@@ -59,6 +59,12 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if recorded is not None:
         if recorded.outcome is not None:
             return deliver(frame, recorded)
+        if recorded.doubt is not None and spec.effect:
+            from kitaru.runtime import effects
+
+            value = effects.settle(frame, recorded, args, kwargs)
+            if value is not effects.RUN:
+                return value
         frame.attempt = recorded.last_attempt + 1
     failed = recorded.failed_attempts if recorded is not None else 0
     if spec.cache or (spec.cache is None and run.spec.cache):
@@ -67,7 +73,7 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             run.commit(hit)
             assert hit.output is not None
             return run.kernel.decode(hit.output)
-    plain = spec.retry.timeout is None and not spec.isolated
+    plain = spec.plain
     while True:
         run.before_body(frame)
         token = current_frame.set(frame)
@@ -102,6 +108,12 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
             if recorded.outcome.kind == EntryKind.CANCELLED:
                 await loop.cancelled_again(recorded.outcome)
             return deliver(frame, recorded)
+        if recorded.doubt is not None and spec.effect:
+            from kitaru.runtime import effects
+
+            value = await effects.settle_async(frame, recorded, args, kwargs)
+            if value is not effects.RUN:
+                return value
         frame.attempt = recorded.last_attempt + 1
     failed = recorded.failed_attempts if recorded is not None else 0
     if spec.cache or (spec.cache is None and run.spec.cache):
@@ -244,16 +256,24 @@ def attempt_failed(frame: Frame, error: BaseException, failed: int) -> float:
     if failed < retries and policy.applies(error):
         commit_failure(frame, error, EntryKind.ATTEMPT_FAILED, origin)
         return policy.pause(failed + 1)
-    commit_failure(frame, error, EntryKind.FAILED, origin)
+    # A type that the checkpoint's own `retry_on` names says for certain that the effect has not happened.
+    commit_failure(frame, error, EntryKind.FAILED, origin, certain=spec.effect and policy.applies(error))
     raise error
 
 
-def commit_failure(frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin) -> None:
-    """Commit one attempt's failure with its traceback; a final one is remembered on the exception for ``retry``."""
+def commit_failure(
+    frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin, *, certain: bool = False
+) -> None:
+    """Commit one attempt's failure with its traceback; a final one is remembered on the exception for ``retry``.
+
+    ``certain``: an effect that failed this way has not happened; otherwise it is in doubt.
+    """
     run = frame.run
     inputs = frame.inputs
     detail = call_detail(frame) or {}
     detail["failure"] = failures.failure_from(error, origin=origin, codec=run.codec)
+    if kind == EntryKind.FAILED and not certain and frame.spec is not None and frame.spec.effect:
+        detail["in_doubt"] = True
     entry = Entry(
         kind,
         frame.key,
@@ -278,6 +298,8 @@ def cancelled(frame: Frame, error: BaseException) -> Entry:
     assert inputs is not None
     detail = call_detail(frame) or {}
     detail["failure"] = failures.failure_from(error, origin=FailureOrigin.USER_CODE, codec=frame.run.codec)
+    if frame.spec is not None and frame.spec.effect:
+        detail["in_doubt"] = True
     now = frame.run.clock.now()
     return Entry(
         EntryKind.CANCELLED,

@@ -27,6 +27,7 @@ class Recorded:
     outcome: Entry | None = None
     last_attempt: int = 0
     failed_attempts: int = 0
+    doubt: Entry | None = None  # of an effect: the entry that leaves open whether it happened
 
     @property
     def inputs_digest(self) -> bytes | None:
@@ -174,11 +175,15 @@ def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
         recorded.last_attempt = max(recorded.last_attempt, entry.attempt)
         if kind is EntryKind.ATTEMPT_FAILED:
             recorded.failed_attempts += 1
-        elif kind is EntryKind.STARTED:
+            recorded.doubt = None
+        elif kind is EntryKind.STARTED or kind is EntryKind.INTENT:
+            if kind is EntryKind.INTENT:
+                recorded.doubt = entry
             if recorded.inputs_digest != entry.inputs_digest:  # rerun under another set of inputs
                 recorded.first, recorded.outcome = entry, None
         else:
             recorded.outcome = entry
+            recorded.doubt = entry if entry.detail is not None and entry.detail.get("in_doubt") else None
     return calls
 
 

@@ -217,6 +217,16 @@ class Run:
         except KitaruJournalError as error:
             self.resend(lambda: self.journal.append(self.lease, entries), error)
 
+    def commit_durably(self, entry: Entry) -> None:
+        """:meth:`commit` with full durability in every mode."""
+        entries = [*self.take_buffered(0), entry]
+        try:
+            self.journal.append_durably(self.lease, entries)
+        except KitaruLeaseError as error:
+            raise self.lose(error) from error
+        except KitaruJournalError as error:
+            self.resend(lambda: self.journal.append_durably(self.lease, entries), error)
+
     def flush(self, older_than: int = 0, *, patient: bool = True) -> None:
         """Commit what is buffered; of the calls in flight only those that started ``older_than`` µs ago.
 
