@@ -195,8 +195,8 @@ def _fail(frame: Frame, recorded: Recorded, why: str) -> Any:
     exec_id = frame.run.exec_id
     error = KitaruInDoubtError(
         f"checkpoint `{invocation_id(frame)}` of execution {exec_id} is in doubt: {_reason(recorded)}, so its "
-        f"effect may have happened, and {why}. Look it up under its idempotency key {idempotency_key(frame)}. `kitaru executions "
-        f"retry {exec_id}` decides anew, by the policy that the code has then."
+        f"effect may have happened, and {why}. Look it up under its idempotency key {idempotency_key(frame)}. `kitaru "
+        f"executions retry {exec_id}` decides anew, by the policy that the code has then."
     )
     _still_in_doubt(frame, error)
     raise error

@@ -178,10 +178,10 @@ def _waiting(kernel: Kernel, record: ExecutionRecord) -> str:
         first = asked[0]
         question = f" ({first.question})" if first.question else ""
         more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
-        value = "" if first.schema is None else " --value JSON"
+        value = "null" if first.schema is None else "JSON"
         return (
             f"execution {exec_id} waits for an answer to wait `{first.name}`{question}{more}; its owner has let go of "
-            f"it. Answer it with `kitaru executions input {first.exec_id} --wait {shlex.quote(first.name)}{value}`."
+            f"it. Answer it with `kitaru executions input {first.exec_id} --wait {shlex.quote(first.name)} --value {value}`."
         )
     if record.wake_at is None or record.wake_at <= kernel.clock.now():
         return f"execution {exec_id} waits to be continued. Run `kitaru executions resume {exec_id}`."
