@@ -72,9 +72,7 @@ def _resolve(exec_id: str | None, wait: str | None, value: str | None, *, abort:
     if abort:
         return client.executions.abort_wait(exec_id, wait=wait, resume=resume)
     if value is None:
-        raise KitaruUsageError(
-            "--value is missing: the answer as JSON (null for a wait without schema), or use --abort."
-        )
+        raise KitaruUsageError("--value is missing: the answer as JSON (null where there is no schema), or --abort.")
     return client.executions.input(exec_id, wait=wait, value=_parsed(value), resume=resume)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _FOLLOW_SECONDS = 0.02
 # A suspended execution that is due is about to be continued by somebody: so long it is waited for.
-_DUE_MICROSECONDS = 5_000_000
+_DUE_MICROSECONDS = 2_000_000
 
 
 def owner_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
@@ -181,7 +181,8 @@ def _waiting(kernel: Kernel, record: ExecutionRecord) -> str:
         value = "null" if first.schema is None else "JSON"
         return (
             f"execution {exec_id} waits for an answer to wait `{first.name}`{question}{more}; its owner has let go of "
-            f"it. Answer it with `kitaru executions input {first.exec_id} --wait {shlex.quote(first.name)} --value {value}`."
+            f"it. Answer it with `kitaru executions input {first.exec_id} --wait {shlex.quote(first.name)} "
+            f"--value {value}`."
         )
     if record.wake_at is None or record.wake_at <= kernel.clock.now():
         return f"execution {exec_id} waits to be continued. Run `kitaru executions resume {exec_id}`."
