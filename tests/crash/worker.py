@@ -23,6 +23,7 @@ from typing import Any
 
 from tests.crash import kernels, shapes
 
+from kitaru import answers
 from kitaru.client import KitaruClient
 from kitaru.errors import KitaruError, KitaruLeaseError, KitaruStateError, KitaruTimeoutError, KitaruWaitingError
 from kitaru.handles import FlowHandle
@@ -156,6 +157,7 @@ def _serve() -> None:
     signal.set_wakeup_fd(wake_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     plugin_manager()  # read once here instead of in every fork
+    answers.check({"type": "object"}, {}, wait="none", exec_id="none")  # loads what checks answers
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     selector.register(wake_reader, selectors.EVENT_READ)

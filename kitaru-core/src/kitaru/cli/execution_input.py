@@ -81,8 +81,8 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise KitaruUsageError(
-            f"Invalid JSON for `--value`: {error.msg} (line {error.lineno}, column {error.colno}). A text needs quotes: "
-            "--value '\"yes\"'."
+            f"Invalid JSON for `--value`: {error.msg} (line {error.lineno}, column {error.colno}). A text needs "
+            "quotes: --value '\"yes\"'."
         ) from error
     except RecursionError as error:
         raise KitaruUsageError("Invalid JSON for `--value`: it is nested too deeply") from error
