@@ -91,6 +91,25 @@ def test_a_dead_owner_on_this_host_is_noticed_at_once(kernel: Kernel) -> None:
     assert FlowHandle(kernel, handle.exec_id, kernel.resume(handle.exec_id)).wait() == [0, 1, 2, 3]
 
 
+def test_an_owner_that_ends_its_execution_while_it_is_looked_at_is_not_taken_for_dead(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read as running, then it completes and its process exits, then the process is probed."""
+    ghost = dataclasses.replace(lease.this_owner(), pid=2**22 + 1)
+    launch = Kernel(kernel.journal, kernel.codec, dict, owner=ghost).create(four.spec, (), {})
+    assert launch.run is not None
+    alive = Kernel.alive
+
+    def ends_first(self: Kernel, owner: Owner) -> bool | None:
+        if kernel.journal.get(launch.record.exec_id).status == "running":
+            assert launch.run is not None
+            kernel.journal.finish(launch.run.lease, "completed", ended_at=1, result=kernel.encode("done"))
+        return alive(self, owner)
+
+    monkeypatch.setattr(Kernel, "alive", ends_first)
+    assert FlowHandle(kernel, launch.record.exec_id).wait(timeout=5) == "done"
+
+
 @pytest.mark.parametrize("change", [{"host": "h"}, {"boot": "b"}, {"pid_ns": "n"}, {"boot": ""}])
 def test_a_pid_says_nothing_under_another_host_boot_or_namespace(change: dict[str, str]) -> None:
     here = lease.this_owner()

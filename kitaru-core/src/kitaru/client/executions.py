@@ -29,9 +29,9 @@ class Executions:
         """One execution with its calls, attempts, artifacts and children."""
         from kitaru import snapshots
 
-        record = self._kernel.journal.get(_checked_id(exec_id))
+        record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))
         entries = self._kernel.journal.entries(exec_id)
-        return snapshots.execution(record, entries, outcome.public_status(self._kernel, record), client=self)
+        return snapshots.execution(record, entries, status, client=self)
 
     def latest(
         self, *, flow: str | None = None, status: ExecutionStatus | str | None = None, stack: str | None = None
@@ -63,7 +63,7 @@ class Executions:
 
     def status(self, exec_id: str) -> ExecutionStatus:
         """The public status alone: the cheapest question to ask."""
-        return outcome.public_status(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))
+        return outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))[1]
 
     def find(self, flow: str, idempotency_key: str) -> str | None:
         """The id of the execution of ``flow`` that was started under this key, or None."""
@@ -161,7 +161,8 @@ class Executions:
     def _snapshot(self, record: ExecutionRecord) -> Execution:
         from kitaru import snapshots
 
-        return snapshots.execution(record, None, outcome.public_status(self._kernel, record), client=self)
+        record, status = outcome.looked_at(self._kernel, record)
+        return snapshots.execution(record, None, status, client=self)
 
     def _check_cursor(self, cursor: str) -> None:
         try:

@@ -40,8 +40,7 @@ def watch(kernel: Kernel, exec_id: str, interval: float) -> Iterator[Progress]:
     pause = min(interval, _FIRST_PAUSE_SECONDS)
     while True:
         # The record first: an execution that is over has no entries after those that are read now.
-        record = kernel.journal.get(exec_id)
-        status = outcome.public_status(kernel, record)
+        record, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
         changed = timeline.add(kernel.journal.entries(exec_id, after=timeline.seq))
         progress = Progress(status, record, timeline, changed)
         yield progress

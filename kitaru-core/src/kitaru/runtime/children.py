@@ -86,7 +86,7 @@ def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run 
         return known
     if known is not None:  # an earlier owner in this process is letting go of it: continue once it has
         _wait_run(run, known, None)
-    status = outcome.public_status(kernel, kernel.journal.get(exec_id))
+    _, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
     try:
         if status == "failed" and reopened:
             return kernel.retry(exec_id, spec)

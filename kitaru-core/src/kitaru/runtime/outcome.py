@@ -37,6 +37,19 @@ def public_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
     return ExecutionStatus.INTERRUPTED if alive is False or expired else ExecutionStatus.RUNNING
 
 
+def looked_at(kernel: Kernel, record: ExecutionRecord) -> tuple[ExecutionRecord, ExecutionStatus]:
+    """A record that was just read, and its public status.
+
+    When the owner turns out to be gone the record is read again: the owner may have ended the execution, and its
+    process, between that read and this look at the process. A dead owner writes nothing more, so once is enough.
+    """
+    status = public_status(kernel, record)
+    if status is ExecutionStatus.INTERRUPTED and record.owner is not None:
+        record = kernel.journal.get(record.exec_id)
+        status = public_status(kernel, record)
+    return record, status
+
+
 def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None) -> ExecutionRecord | None:
     """Wait until the execution has ended or suspended; None when ``run`` ended in this process and says it all.
 
@@ -58,7 +71,7 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
         if seen != version:
             version = seen
             record = kernel.journal.get(exec_id)
-        status = public_status(kernel, record)
+        record, status = looked_at(kernel, record)
         if status.finished or status in (ExecutionStatus.WAITING, ExecutionStatus.INTERRUPTED):
             return record
         if deadline is not None and time.monotonic() >= deadline:
@@ -77,7 +90,7 @@ def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRec
             return run.value
         record = kernel.journal.get(exec_id)
     cause = run.error if run is not None and run.status == "failed" else None
-    status = public_status(kernel, record)
+    record, status = looked_at(kernel, record)
     if status is ExecutionStatus.COMPLETED:
         return kernel.decode(record.result) if record.result is not None else None
     if status is ExecutionStatus.FAILED:
