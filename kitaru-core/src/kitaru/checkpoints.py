@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from kitaru.errors import KitaruContextError, KitaruUsageError
-from kitaru.runtime import calls
+from kitaru.runtime import calls, matching
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.retry import RetryPolicy
 from kitaru.runtime.signatures import describe_function, refuse_reserved
@@ -51,10 +51,15 @@ class CheckpointDefinition(Generic[P, R]):
         frame = current_frame.get()
         if frame is None or getattr(frame.run, "isolated", False):
             frame = calls.outside(frame, self.spec.name)
-        child = calls.prepare(frame, self.spec, id)
-        if self.spec.is_async:
-            return self._call_async(frame, child, args, kwargs, after)
+        spec = self.spec
         run = frame.run
+        if run.history is not None and id is None and after is None and run.submitted is None and not spec.is_async:
+            value = matching.reuse(frame, spec, args, kwargs)
+            if value is not matching.MISSING:
+                return value
+        child = calls.prepare(frame, spec, id)
+        if spec.is_async:
+            return self._call_async(frame, child, args, kwargs, after)
         if after is not None or run.submitted is not None:
             from kitaru.runtime import futures
 
@@ -107,8 +112,8 @@ class CheckpointDefinition(Generic[P, R]):
         run = frame.run
         if run.on_loop():
             raise KitaruContextError(
-                f"checkpoint `{self.spec.name}` is async, and `{frame.name}`, a `def` function, runs on the event loop it "
-                f"needs. Make `{frame.name}` `async def` and await the call."
+                f"checkpoint `{self.spec.name}` is async, and `{frame.name}`, a `def` function, runs on the event "
+                f"loop it needs. Make `{frame.name}` `async def` and await the call."
             )
         return run.submissions().start(child, args, kwargs, _futures(after)).result()
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from kitaru.errors import KitaruUsageError
 from kitaru.handles import FlowHandle
-from kitaru.runtime import children
+from kitaru.runtime import children, entrypoint
 from kitaru.runtime.context import current_frame
 from kitaru.runtime.signatures import describe_function, refuse_reserved
 from kitaru.runtime.specs import DivergencePolicy, FlowSpec
@@ -28,6 +28,7 @@ class FlowDefinition(Generic[P, R]):
         self.spec = spec
         self.stack = stack
         self.image = image
+        self._importable: bool | None = None  # not looked at yet
 
     def run(
         self,
@@ -53,22 +54,25 @@ class FlowDefinition(Generic[P, R]):
         """
         from kitaru.stack import assembly  # settings, plugins and stores: read when a flow runs, not at import
 
-        spec = self._spec_for(cache, retries)
-        frame = current_frame.get()
-        if frame is not None:
-            child = children.start_child(frame, spec, args, kwargs, stack or self.stack)
-            return FlowHandle(frame.run.kernel, child.exec_id, child.run, child)
+        if self._importable is None:
+            self._check_importable()
+        _check_retries(retries)
         options = assembly.RunOptions(
-            stack=_first(stack, self.stack),
-            image=_first(image, self.image),
+            stack=self.stack if stack is None else stack,
+            images=(image, self.image),
             cache=cache,
             retries=retries,
             idempotency_key=_checked_key(idempotency_key),
         )
-        kernel, exec_id, run = assembly.start_flow(spec, args, kwargs, options)
+        frame = current_frame.get()
+        if frame is not None:
+            spec = assembly.with_settings(self.spec, options)
+            child = children.start_child(frame, spec, args, kwargs, options.stack)
+            return FlowHandle(frame.run.kernel, child.exec_id, child.run, child)
+        kernel, exec_id, run = assembly.start_flow(self.spec, args, kwargs, options)
         return FlowHandle(kernel, exec_id, run)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: ARG002  it keeps the function's signature
         """Refused: raises KitaruUsageError that points to :meth:`run`."""
         name = self.spec.name
         raise KitaruUsageError(
@@ -76,14 +80,20 @@ class FlowDefinition(Generic[P, R]):
             f"`{name}.run(...).wait()` for its result."
         )
 
-    def _spec_for(self, cache: bool | None, retries: int | None) -> FlowSpec:
-        if cache is None and retries is None:
-            return self.spec
-        import dataclasses
+    def _check_importable(self) -> None:
+        reason = entrypoint.why_not_importable(entrypoint.describe(self.spec.function))
+        self._importable = reason is None
+        if reason is not None:
+            import warnings
 
-        _check_retries(retries)
-        changes: dict[str, Any] = {"cache": cache, "retries": retries}
-        return dataclasses.replace(self.spec, **{key: value for key, value in changes.items() if value is not None})
+            warnings.warn(
+                f"flow `{self.spec.name}` cannot be loaded by another process: {reason}. After a crash its executions "
+                "can only be continued by running this program again with the same idempotency_key. Define the flow at "
+                "the top "
+                "level of a module or script to make `kitaru executions resume` work.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def __repr__(self) -> str:
         return f"<flow {self.spec.name!r}>"
@@ -154,7 +164,3 @@ def _checked_key(key: str | None) -> str | None:
     if key is not None and (not isinstance(key, str) or not key.strip()):
         raise KitaruUsageError(f"idempotency_key={key!r}: must be a text that is not blank, or left out.")
     return key
-
-
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)

@@ -33,8 +33,8 @@ def sleep(seconds: float) -> Awaitable[None] | None:
         return _sleep_async(run, hold)
     if run.on_loop():
         raise KitaruStateError(
-            f"kitaru.sleep() in `{frame.name}` would block the event loop it runs on: make the function `async def` and "
-            "await it, or start it with .submit()."
+            f"kitaru.sleep() in `{frame.name}` would block the event loop it runs on: make the function `async def` "
+            "and await it, or start it with .submit()."
         )
     if hold is not None:
         suspension.sleep_through(run, hold)

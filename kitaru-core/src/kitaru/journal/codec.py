@@ -28,7 +28,7 @@ from kitaru.journal.typed_values import MARK, Reader, Writer, plain
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False).encode
 _ENCODE_SORTED = json.JSONEncoder(separators=(",", ":"), check_circular=False, allow_nan=False, sort_keys=True).encode
-_DECODE = json.JSONDecoder().decode
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _SCALARS = frozenset((int, float, bool, type(None)))
 #: Markers of values that are equal whatever the order of what they hold.
 _UNORDERED = frozenset(("dict", "Counter", "defaultdict", "set", "frozenset"))
@@ -212,9 +212,17 @@ class Codec:
     @staticmethod
     def _parse(data: bytes) -> Any:
         try:
-            return _DECODE(data.decode())
+            text = data.decode()
+            value, end = _SCAN(text, 0)  # what we wrote has no white space around it
+        except StopIteration:
+            raise KitaruCorruptionError(
+                "a stored value is not the JSON it claims to be: it is empty or cut off."
+            ) from None
         except (ValueError, RecursionError) as error:
             raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: {error}") from error
+        if end != len(text):
+            raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: more follows at {end}.")
+        return value
 
     def _pickle(self, value: Any, offender: str) -> bytes:
         if not self.allow_pickle:

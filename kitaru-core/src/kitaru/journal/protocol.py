@@ -62,8 +62,9 @@ class Journal(Protocol):
 
         ``accept`` holds the public statuses that may be claimed. A started execution counts as ``interrupted``
         when it has no owner, its lease has expired, or ``alive(owner)`` is False (None: cannot tell). A claim of
-        an execution with a lost owner raises ``owners_lost`` by one; any claim clears ``cancel_requested`` and what an
-        earlier end left (``ended_at``, ``failure``, ``status_reason``, ``wake_at``).
+        an execution with a lost owner raises ``owners_lost`` by one, that of a failed one sets it to 0; any claim
+        clears ``cancel_requested`` and what an earlier end left (``ended_at``, ``failure``, ``status_reason``,
+        ``wake_at``).
 
         Raises:
             KitaruNotFoundError: no such execution.

@@ -70,6 +70,8 @@ def claimed(
     Raises KitaruLeaseError when a living owner runs it, KitaruStateError when its status is not in ``accept``.
     """
     _check_accepted(record, public_status(record, alive, now), accept)
+    if record.status == "failed":  # somebody decided to retry it: a parked execution gets a new budget of owners
+        record.owners_lost = 0
     _move(record, "running")
     previous = record.owner
     record.owners_lost += previous is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from kitaru.errors import FailureOrigin, KitaruError, KitaruExecutionError, KitaruLeaseError, KitaruStateError
@@ -49,7 +50,10 @@ def start_child(
     record = kernel.new_record(spec, args, kwargs)
     record.stack_name = stack_name
     record.parent_exec_id, record.parent_call_key = run.exec_id, child_frame.key
-    record.spec = dict(run.record.spec)
+    # The parent's own settings are not its children's: theirs come from their `.run()` and decorator.
+    inherited = run.record.spec.get("resolved_execution") or {}
+    resolved = {**inherited, "cache": spec.cache, "retries": spec.retries}
+    record.spec = {**run.record.spec, "resolved_execution": resolved}
     now = run.clock.now()
     entry = Entry(
         EntryKind.CHILD,
@@ -78,9 +82,11 @@ def start_child(
 def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
     kernel = run.kernel
     known = kernel.runs.get(exec_id)
-    if known is not None:
+    if known is not None and known.stopping is None:
         return known
-    status = outcome.public_status(kernel, kernel.journal.get(exec_id))
+    if known is not None:  # an earlier owner in this process is letting go of it: continue once it has
+        _wait_run(run, known, None)
+    _, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
     try:
         if status == "failed" and reopened:
             return kernel.retry(exec_id, spec)
@@ -103,11 +109,24 @@ def result(child: Child, timeout: float | None) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
-    if child.run is not None:
-        if not child.run.done.is_set() and not run.wait_event(child.run.done, timeout):
-            child.reads -= 1
+    ended = child.run is None or _wait_run(run, child.run, timeout)
+    if not ended:
+        child.reads -= 1
     record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
     return _journal_end(child, key, record)
+
+
+def _wait_run(run: Run, child_run: Run, timeout: float | None) -> bool:
+    """Wait on a body's thread for the end of a child; False when ``timeout`` seconds passed.
+
+    Not on ``child_run.done`` itself: stopping ``run`` wakes its waiters by setting what they wait for, and that event
+    says to everybody that the child has ended.
+    """
+    if child_run.done.is_set():
+        return True
+    ended = threading.Event()
+    child_run.on_done(ended.set)
+    return run.wait_event(ended, timeout)
 
 
 async def result_async(child: Child) -> Any:
@@ -140,7 +159,11 @@ async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRe
     future: asyncio.Future[None] = loop.create_future()
 
     def ended() -> None:
-        loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+        def wake() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        loop.call_soon_threadsafe(wake)
 
     run.on_done(ended)
     await future

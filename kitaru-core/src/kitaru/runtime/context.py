@@ -86,6 +86,15 @@ class Frame:
         child.root = self.root
         return child
 
+    def count_digest(self, name: str, digest: bytes) -> int:
+        """How many earlier calls of this body were calls of ``name`` with equal inputs."""
+        digests = self.digests
+        if digests is None:
+            digests = self.digests = {}
+        place = hash((name, digest))
+        earlier = digests[place] = digests.get(place, -1) + 1
+        return earlier
+
     def draw(self) -> int:
         """Number the next value drawn in this frame (uuid4, random)."""
         self.draws += 1

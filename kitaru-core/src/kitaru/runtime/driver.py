@@ -57,8 +57,10 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         run.kernel.capture.leave()
     if run.kernel.events is not None:
         run.kernel.events.execution_finished(run.exec_id)
-        run.kernel.events.drain(_DRAIN_SECONDS)
     run.ended(status, value, error)
+    # After the end is published: a slow observer holds up the exit of the program, never a result.
+    if run.kernel.events is not None:
+        run.kernel.events.drain(_DRAIN_SECONDS)
 
 
 def _run_async(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ import concurrent.futures
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import (
@@ -39,7 +39,7 @@ class FlowLoop:
         self.thread_id = threading.get_ident()
         self.gate = Gate(run.max_concurrency)
         self.turns = Turns(loop, run.history.order if run.history is not None else [])
-        self._group: list[tuple[Entry, asyncio.Future[None]]] = []
+        self._group: list[tuple[Entry, asyncio.Future[None], asyncio.Task[Any] | None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         loop.set_task_factory(self._make_task)
 
@@ -161,16 +161,29 @@ class FlowLoop:
 
     async def commit(self, entry: Entry) -> None:
         """Commit ``entry`` before returning, together with others that complete in the same turn of the loop."""
-        while self.turns.pending:  # what is recorded reaches the flow before anything new
-            await asyncio.sleep(0)
-        if not self.run.inflight and not self._group:
+        if not self.run.inflight and not self._group and self.turns.at_once():
             self.run.commit(entry)
+            self.turns.taken(entry.seq)
             return
+        await self._enqueue(entry)
+
+    def _enqueue(self, entry: Entry) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self.loop.create_future()
-        self._group.append((entry, future))
+        self._group.append((entry, future, asyncio.current_task(self.loop)))
         if len(self._group) == 1:
             self.loop.call_soon(self._commit_group)
-        await future
+        return future
+
+    def cancelled(self, frame: Frame, error: BaseException) -> None:
+        """Record that the flow's own code cancelled one call; after an outcome of it that is just being committed."""
+        self.run.inflight.pop(frame.key, None)
+        if self.run.stopping is not None:
+            return
+        entry = calls.cancelled(frame, error)
+        if self._group:
+            self._enqueue(entry)
+        else:
+            self.run.commit(entry)
 
     async def pause(self, seconds: float) -> None:
         """Wait between two attempts."""
@@ -190,7 +203,7 @@ class FlowLoop:
     def _commit_group(self) -> None:
         group, self._group = self._group, []
         run = self.run
-        entries = [entry for entry, _ in group]
+        entries = [entry for entry, _, _ in group]
         error: BaseException | None = None
         try:
             run.journal.append(run.lease, [*run.take_buffered(0), *entries])
@@ -198,12 +211,11 @@ class FlowLoop:
             error = run.lose(lost)
         except KitaruJournalError:
             error = self._commit_singly(entries)
-        for _, future in group:
-            if not future.done():
-                if error is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(error)
+        for entry, future, task in group:
+            if error is None:
+                self.turns.queue(entry.seq, future, task)
+            elif not future.done():
+                future.set_exception(error)
 
     def _commit_singly(self, entries: list[Entry]) -> BaseException | None:
         from kitaru.runtime.control import ExecutionStopped
@@ -270,64 +282,78 @@ class Gate:
 
 
 class Turns:
-    """Delivers recorded outcomes in the order they were committed, so that races end as they did."""
+    """Hands outcomes to the code that waits for them one at a time, in commit order: recorded ones and new ones alike.
+
+    The next one only when the loop has nothing left to do, so that the code which waits for an outcome, however many
+    tasks away, has seen it before anything later happens. That is how a race ends again as it did, although calls that
+    took seconds are answered at once. A loop that stays busy is given a few turns instead.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, order: list[int]) -> None:
         self._loop = loop
-        self._order = order  # descending: the next one is last
-        self._passed: set[int] = set()
-        self.pending: dict[int, asyncio.Future[None]] = {}
-        self._quiet = 0
+        # What the loop will run next: asyncio's own loops have it, others are given turns.
+        self._ready: Sized | None = getattr(loop, "_ready", None)
+        self._order = order  # recorded outcomes nobody has asked for, descending: the next one is last
+        self._asked: dict[int, tuple[asyncio.Future[None], asyncio.Task[Any] | None]] = {}
+        self._last: asyncio.Task[Any] | None = None
+        self._turns_left = 0
         self._watching = False
 
+    def at_once(self) -> bool:
+        """Whether the running task may have its next outcome now: nothing else is on its way to the flow's code.
+
+        A task that goes straight on from one outcome to the next has seen it, and waits for nobody.
+        """
+        return not self._watching or (not self._asked and asyncio.current_task(self._loop) is self._last)
+
     async def take(self, seq: int) -> None:
-        """Wait for the turn of the outcome committed as ``seq``."""
-        if self._next() in (seq, None):
-            self._advance(seq)
+        """Wait for the turn of the recorded outcome committed as ``seq``."""
+        if self.at_once() and (not self._order or self._order[-1] == seq):
+            self.taken(seq)
             return
         future: asyncio.Future[None] = self._loop.create_future()
-        self.pending[seq] = future
-        self._quiet = _QUIET_TURNS
+        self.queue(seq, future, asyncio.current_task(self._loop))
+        await future
+
+    def queue(self, seq: int, future: asyncio.Future[None], task: asyncio.Task[Any] | None) -> None:
+        """Resolve ``future``, on which ``task`` waits, when it is the turn of the outcome committed as ``seq``."""
+        self._asked[seq] = (future, task)
+        self._turns_left = _QUIET_TURNS
+        self._watch_from_now()
+
+    def taken(self, seq: int) -> None:
+        """Note that the running task has the outcome committed as ``seq``, without waiting."""
+        self._delivered(seq, asyncio.current_task(self._loop))
+
+    def _delivered(self, seq: int, task: asyncio.Task[Any] | None) -> None:
+        # Earlier ones that nobody asked for in time are given up: the code no longer makes those calls.
+        while self._order and self._order[-1] <= seq:
+            self._order.pop()
+        self._last = task
+        self._turns_left = _QUIET_TURNS
+        self._watch_from_now()
+
+    def _watch_from_now(self) -> None:
         if not self._watching:
             self._watching = True
             self._loop.call_soon(self._watch)
-        try:
-            await future
-        finally:
-            self.pending.pop(seq, None)
-
-    def passed(self, seq: int) -> None:
-        """Note an outcome that was delivered without waiting (by sync code)."""
-        self._passed.add(seq)
-
-    def _next(self) -> int | None:
-        while self._order and self._order[-1] in self._passed:
-            self._passed.discard(self._order.pop())
-        return self._order[-1] if self._order else None
-
-    def _advance(self, seq: int) -> None:
-        self._passed.add(seq)
-        following = self._next()
-        future = self.pending.pop(following, None) if following is not None else None
-        if future is not None and not future.done():
-            assert following is not None
-            self._passed.add(following)
-            future.set_result(None)
-            self._quiet = _QUIET_TURNS
 
     def _watch(self) -> None:
-        if not self.pending:
-            self._watching = False
-            return
-        following = self._next()
-        self._quiet -= 1
-        if following in self.pending or self._quiet <= 0:
-            first = min(self.pending)
-            future = self.pending.pop(first)
-            self._passed.add(first)
-            if not future.done():
+        first = min(self._asked, default=None)
+        expected = first is None or not self._order or self._order[-1] >= first
+        # Before an earlier one is given up, the turns are waited out: a thread may be about to ask for it.
+        if expected and self._ready is not None and len(self._ready) == 0:
+            self._turns_left = 0
+        else:
+            self._turns_left -= 1
+        if self._turns_left <= 0:
+            if first is None:
+                self._watching = False
+                return
+            future, task = self._asked.pop(first)
+            if not future.done():  # cancelled meanwhile: its turn has passed all the same
                 future.set_result(None)
-            self._quiet = _QUIET_TURNS
+            self._delivered(first, task)
         self._loop.call_soon(self._watch)
 
 

@@ -14,6 +14,7 @@ from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
 from kitaru.runtime import identity
 
 _CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
+_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER))
 
 
 @dataclass(slots=True)
@@ -124,23 +125,26 @@ def load(entries: Iterable[Entry]) -> History:
     Records inside a call that has an outcome are left out: that call answers from its own record.
     """
     history = History()
-    listed = list(entries)
+    listed = entries if isinstance(entries, list) else list(entries)
     calls = _calls(listed)
-    ended = {key for key, recorded in calls.items() if recorded.outcome is not None}
+    nested = any("/" in key for key in calls)
+    ended = {key for key, recorded in calls.items() if recorded.outcome is not None} if nested else set()
+    order = history.order
     for key, recorded in calls.items():
-        if not _inside(key, ended):
-            history.calls[key] = recorded
-            if recorded.outcome is not None and recorded.outcome.kind != EntryKind.CHILD:
-                history.order.append(recorded.outcome.seq)
-    history.order.sort(reverse=True)
+        if nested and _inside(key, ended):
+            continue
+        history.calls[key] = recorded
+        outcome = recorded.outcome
+        if outcome is not None and outcome.kind is not EntryKind.CHILD:
+            order.append(outcome.seq)
+    order.sort(reverse=True)
     for entry in listed:
-        if entry.kind in (EntryKind.VALUE, EntryKind.TIMER):
+        if entry.kind in _VALUE_KINDS:
             history.values[entry.key] = entry
-        elif entry.kind == EntryKind.REOPENED:  # what was read out of a reopened child is read again
+        elif entry.kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
             for key in [key for key in history.values if key.startswith(entry.key + "/")]:
                 del history.values[key]
-        label = entry.detail.get("label") if entry.detail else None
-        if label:
+        if entry.detail is not None and (label := entry.detail.get("label")):
             history.labels.setdefault(identity.parent_key(entry.key), set()).add(label)
     return history
 
@@ -149,20 +153,24 @@ def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
     calls: dict[str, Recorded] = {}
     for entry in entries:
         kind = entry.kind
-        if kind == EntryKind.REOPENED:
-            reopened = calls.get(entry.key)
-            if reopened is not None:
-                reopened.outcome, reopened.failed_attempts = None, 0
-            continue
-        if kind not in _CALL_KINDS:
-            continue
-        recorded = calls.get(entry.key)
+        key = entry.key
+        recorded = calls.get(key)
         if recorded is None:
-            recorded = calls[entry.key] = Recorded(entry.key, entry.name, entry)
+            if kind is EntryKind.COMPLETED:  # one entry for one call: by far the commonest
+                calls[key] = Recorded(key, entry.name, entry, entry, entry.attempt)
+                continue
+            if kind not in _CALL_KINDS:
+                continue
+            recorded = calls[key] = Recorded(key, entry.name, entry)
+        elif kind is EntryKind.REOPENED:
+            recorded.outcome, recorded.failed_attempts = None, 0
+            continue
+        elif kind not in _CALL_KINDS:
+            continue
         recorded.last_attempt = max(recorded.last_attempt, entry.attempt)
-        if kind == EntryKind.ATTEMPT_FAILED:
+        if kind is EntryKind.ATTEMPT_FAILED:
             recorded.failed_attempts += 1
-        elif kind == EntryKind.STARTED:
+        elif kind is EntryKind.STARTED:
             if recorded.inputs_digest != entry.inputs_digest:  # rerun under another set of inputs
                 recorded.first, recorded.outcome = entry, None
         else:
@@ -173,7 +181,8 @@ def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
 def with_ancestors(keys: Iterable[str]) -> list[str]:
     """``keys`` and the keys of the calls around them, outermost last, each once."""
     found: dict[str, None] = {}
-    for key in keys:
+    for inner in keys:
+        key = inner
         while key:
             found[key] = None
             key = identity.parent_key(key)

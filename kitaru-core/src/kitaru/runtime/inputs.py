@@ -24,6 +24,7 @@ from kitaru.journal.codec import Codec, canonical_json
 #: A checkpoint's argument up to this many characters of JSON is stored whole, a larger one as a preview.
 INLINE_CHARACTERS_MAX = 16_384
 _PREVIEW_CHARACTERS = 1_024
+_SHORT_CHARACTERS_MAX = 1_024
 _SHOWN_CHARACTERS_MAX = 160
 _IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, complex))
 
@@ -65,6 +66,10 @@ def encode_inputs(
 
     Raises KitaruSerializationError that names the argument that cannot be stored.
     """
+    if len(args) == 1 and not kwargs and type(args[0]) is str and len(args[0]) <= _SHORT_CHARACTERS_MAX:
+        # The commonest call of all, on the hot path: what follows comes to the same.
+        data = f"{{{_labels(parameters, 1)[0]}{encode_basestring_ascii(args[0])}}}".encode()
+        return EncodedInputs(data, hashlib.sha256(data).digest(), ())
     stored: list[str] = []
     compared: list[str] = []
     mutable: list[tuple[int | str, str, int]] = []

@@ -23,7 +23,7 @@ _KILL_GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
 
-class IsolatedDeath(KitaruRuntimeError):
+class IsolatedDeathError(KitaruRuntimeError):
     """The isolated process ended without reporting an outcome."""
 
     kitaru_origin = FailureOrigin.BACKEND
@@ -35,7 +35,7 @@ def run_isolated(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     Raises:
         KitaruUsageError: the checkpoint cannot be imported by another process.
         KitaruTimeoutError: its deadline passed; the process was killed.
-        IsolatedDeath: the process died (its exit code or signal is in the text).
+        IsolatedDeathError: the process died (its exit code or signal is in the text).
     """
     spec = frame.spec
     assert spec is not None
@@ -43,7 +43,8 @@ def run_isolated(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     reason = entrypoint.why_not_importable(where)
     if reason is not None:
         raise KitaruUsageError(
-            f'checkpoint `{spec.name}` has runtime="isolated", but another process cannot find it: {reason}. Define it at '
+            f'checkpoint `{spec.name}` has runtime="isolated", but another process cannot find it: {reason}. Define '
+            "it at "
             "the top level of a module or script."
         )
     read_fd, write_fd = os.pipe()
@@ -81,7 +82,7 @@ def run_isolated(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 def _request(frame: Frame, where: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     codec = frame.run.codec
     encoded = codec.encode((list(args), kwargs))
-    head = {
+    head: dict[str, Any] = {
         "entrypoint": where,
         "exec_id": frame.run.exec_id,
         "flow_name": frame.run.flow_name,
@@ -116,7 +117,7 @@ def _await_end(frame: Frame, process: subprocess.Popen[bytes]) -> None:
 def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
     if not answer:
         how = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-        raise IsolatedDeath(
+        raise IsolatedDeathError(
             f"the isolated process of checkpoint `{frame.name}` died ({how}) before it had a result. Its output is in "
             f"`kitaru executions logs {frame.run.exec_id}`."
         )
@@ -129,8 +130,9 @@ def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
 
 def _pump(source: Any, target: Any, frame: Frame) -> None:
     current_frame.set(frame)
-    for line in source:
-        target.write(line.decode(errors="replace"))
+    with source:
+        for line in source:
+            target.write(line.decode(errors="replace"))
 
 
 def _feed(stdin: Any, request: bytes) -> None:
@@ -173,13 +175,14 @@ def serve(write_fd: int) -> None:
     data = sys.stdin.buffer.read()
     (length,) = struct.unpack(">I", data[:4])
     head = json.loads(data[4 : 4 + length])
-    codec = Codec(allow_pickle=head["allow_pickle"], aliases={"__main__": entrypoint.MAIN_ALIAS})
+    codec = Codec(allow_pickle=head["allow_pickle"], aliases=entrypoint.class_aliases())
     try:
         definition = entrypoint.load(head["entrypoint"])
         args, kwargs = codec.decode(head["codec"], data[4 + length :])
         value = _call(definition, head, tuple(args), kwargs)
         encoded = codec.encode(value)
-        answer, body = {"codec": encoded.codec}, bytes(encoded.data)
+        answer: dict[str, Any] = {"codec": encoded.codec}
+        body = bytes(encoded.data)
     except BaseException as error:  # reported, and raised again by the process that asked
         origin = getattr(error, "kitaru_origin", None) or FailureOrigin.USER_CODE
         answer, body = {"failure": failures.failure_from(error, origin=origin, codec=codec)}, b""

@@ -18,16 +18,19 @@ from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntime
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Journal
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Owner, Payload
-from kitaru.runtime import driver, entrypoint, history, inputs, lease
+from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
+from kitaru.runtime.drivers import Drivers
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.runtime.suspension import HOLD_SECONDS
 from kitaru.runtime.ticker import Ticker
 
 RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
+#: Recovery gives an execution up after it took this many owners down with it (design 13.14).
+OWNERS_LOST_MAX = 10
 
 
 class BlobStore(Protocol):
@@ -93,6 +96,7 @@ class Kernel:
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._ticker = Ticker(self)
+        self._drivers = Drivers()
 
     # -- values -------------------------------------------------------------------------------------------------
 
@@ -191,6 +195,12 @@ class Kernel:
         with self._lock:
             self._prepared[run.exec_id] = (run, args, kwargs)
 
+    def withdraw(self, run: Run) -> None:
+        """Give up an execution that was created here and could not be started: from now on anybody may resume it."""
+        with self._lock:
+            self._prepared.pop(run.exec_id, None)
+        self.journal.release(run.lease)
+
     def start(self, exec_id: str) -> Run:
         """Drive an execution on a thread of its own: one that was created here, or any that may be resumed."""
         with self._lock:
@@ -209,6 +219,45 @@ class Kernel:
             KitaruStateError: its status forbids it; the text names id and status.
             KitaruRuntimeError: its flow cannot be loaded here; the execution stays as it was.
         """
+        return self._take_over(exec_id, spec, accept)
+
+    def recover(
+        self, exec_id: str, spec: FlowSpec | None = None, *, owners_lost_max: int = OWNERS_LOST_MAX
+    ) -> Run | None:
+        """Continue an execution that nobody drives; None when it was parked instead.
+
+        One that lost ``owners_lost_max`` owners is likely to kill this one too (out of memory, a crash in native code):
+        it is ended as ``failed`` with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
+        """
+        accept = ("pending", "interrupted", "waiting")
+        record = self.journal.get(exec_id)
+        if record.owners_lost < owners_lost_max:
+            return self.resume(exec_id, spec, accept)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
+        lost = claimed.record.owners_lost
+        message = (
+            f"parked: {lost} processes that ran it are gone, each before it ended. Look at its last calls and logs"
+        )
+        failure: dict[str, Any] = {
+            "message": message,
+            "exception_type": None,
+            "traceback": None,
+            "origin": "runtime",
+            "calls": [],
+        }
+        self.journal.finish(
+            claimed.lease, "failed", ended_at=self.clock.now(), failure=failure, status_reason=f"lost {lost} owners"
+        )
+        return None
+
+    def retry(self, exec_id: str, spec: FlowSpec | None = None) -> Run:
+        """Reopen the calls that a failed execution failed with, and their ancestors, and continue it.
+
+        Failures that the flow caught stay recorded. Raises like :meth:`resume`.
+        """
+        return self._take_over(exec_id, spec, ("failed",), reopen=True)
+
+    def _take_over(self, exec_id: str, spec: FlowSpec | None, accept: Sequence[str], *, reopen: bool = False) -> Run:
         record = self.journal.get(exec_id)
         if exec_id in self.runs:
             raise KitaruLeaseError(f"execution {exec_id} is already running in this process.")
@@ -217,32 +266,12 @@ class Kernel:
         args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
         try:
-            entries = self.journal.entries(exec_id)
-            past = history.load(entries)
-            run = Run(self, claimed.record, claimed.lease, spec, past if entries else None)
-        except BaseException:
-            self.journal.release(claimed.lease)
-            raise
-        return self._drive(run, args, kwargs)
-
-    def retry(self, exec_id: str, spec: FlowSpec | None = None) -> Run:
-        """Reopen the calls that a failed execution failed with, and their ancestors, and continue it.
-
-        Failures that the flow caught stay recorded. Raises like :meth:`resume`.
-        """
-        record = self.journal.get(exec_id)
-        spec = spec or self._load_spec(record)
-        args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
-        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed",), self.alive)
-        try:
-            reopened = [
-                Entry(EntryKind.REOPENED, key)
-                for key in history.with_ancestors((record.failure or {}).get("calls", ()))
-            ]
-            if reopened:
-                self.journal.append(claimed.lease, reopened)
-            past = history.load(self.journal.entries(exec_id))
-            run = Run(self, claimed.record, claimed.lease, spec, past)
+            if reopen:
+                failed = (record.failure or {}).get("calls", ())
+                entries = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
+                self.journal.append(claimed.lease, entries)
+            past = self.journal.entries(exec_id)
+            run = Run(self, claimed.record, claimed.lease, spec, history.load(past) if past else None)
         except BaseException:
             self.journal.release(claimed.lease)
             raise
@@ -295,19 +324,19 @@ class Kernel:
         self._require_process()
         self.runs[run.exec_id] = run
         self._ticker.start()
+        interrupts.watch(self)
         if self.capture is not None:
             self.capture.enter()
         if self.events is not None:
             self.events.execution_started(run.exec_id)
-        # Not a daemon: a normal end of the interpreter waits for its flows.
-        threading.Thread(target=driver.drive, args=(run, args, kwargs), name=f"kitaru-flow-{run.flow_name}").start()
+        self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
         return run
 
     def _require_process(self) -> None:
         if os.getpid() != self._pid:
             raise KitaruRuntimeError(
-                "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in the "
-                "parent, or start processes with multiprocessing's `spawn` or `forkserver`."
+                "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in "
+                "the parent, or start processes with multiprocessing's `spawn` or `forkserver`."
             )
 
     def _load_spec(self, record: ExecutionRecord) -> FlowSpec:
@@ -325,7 +354,7 @@ class Kernel:
             return
         names = ", ".join(f"`{one.argument}`" for one in inputs.compare(earlier.inputs, now.inputs))
         raise KitaruStateError(
-            f"idempotency_key {now.idempotency_key!r} of flow `{now.flow_name}` belongs to execution {earlier.exec_id}, "
-            f"which was started with another {names or 'input'}. Use a new key for new inputs, or "
+            f"idempotency_key {now.idempotency_key!r} of flow `{now.flow_name}` belongs to execution "
+            f"{earlier.exec_id}, which was started with another {names or 'input'}. Use a new key for new inputs, or "
             f"`kitaru executions get {earlier.exec_id}` to see the earlier one."
         )

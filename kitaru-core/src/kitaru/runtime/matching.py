@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from kitaru.errors import KitaruSerializationError
 from kitaru.journal.records import EntryKind
 from kitaru.runtime.context import Frame
 from kitaru.runtime.control import ExecutionDiverged
 from kitaru.runtime.history import History, Recorded
-from kitaru.runtime.inputs import compare
+from kitaru.runtime.inputs import compare, encode_inputs
+
+if TYPE_CHECKING:
+    from kitaru.runtime.specs import CheckpointSpec
+
+#: Answer of :func:`reuse` when the call must go the long way.
+MISSING = object()
+
+
+def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The recorded value of a plain call of a flow body, by the shortest way; :data:`MISSING` where it is not so plain.
+
+    A resumed flow makes all its recorded calls again before it does anything new: what this saves per call (a frame,
+    its search, a few calls) is what a user waits for. It changes nothing when it answers MISSING, and never answers
+    what the long way (``calls.perform``) would not.
+    """
+    run = frame.run
+    history = run.history
+    if history is None or run.stopping is not None or frame.key or frame.branch or frame.labels is not None:
+        return MISSING
+    name = spec.name
+    number = 1 if frame.counters is None else frame.counters.get(name, 0) + 1
+    key = f"{spec.key_name}#{number}"
+    recorded = history.calls.get(key)
+    outcome = recorded.outcome if recorded is not None else None
+    if outcome is None or outcome.kind is not EntryKind.COMPLETED or outcome.name != name or outcome.output is None:
+        return MISSING
+    try:
+        digest = encode_inputs(spec.parameters, args, kwargs, run.codec).digest
+    except KitaruSerializationError:
+        return MISSING  # the long way says what is wrong
+    if digest is None or outcome.inputs_digest != digest:
+        return MISSING
+    value = run.kernel.decode(outcome.output)
+    if frame.counters is None:
+        frame.counters = {}
+    frame.counters[name] = number
+    frame.count_digest(name, digest)
+    with run.lock:
+        history.consume(key)
+        if history.empty and not history.labels:
+            run.history = None
+    return value
 
 
 def match(frame: Frame) -> Recorded | None:
@@ -35,9 +80,9 @@ def match(frame: Frame) -> Recorded | None:
     if found.key != frame.key:
         frame.key = found.key
         frame.base = frame.prefix = found.key + "/"
-    if recorded is not None and not in_flow_body and recorded.outcome is not None:
-        if recorded.outcome.kind != EntryKind.COMPLETED:  # inside a body that runs again, failures run again
-            recorded.outcome, recorded.failed_attempts = None, 0
+    outcome = recorded.outcome if recorded is not None and not in_flow_body else None
+    if recorded is not None and outcome is not None and outcome.kind is not EntryKind.COMPLETED:
+        recorded.outcome, recorded.failed_attempts = None, 0  # inside a body that runs again, failures run again
     return recorded
 
 

@@ -37,6 +37,19 @@ def public_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
     return ExecutionStatus.INTERRUPTED if alive is False or expired else ExecutionStatus.RUNNING
 
 
+def looked_at(kernel: Kernel, record: ExecutionRecord) -> tuple[ExecutionRecord, ExecutionStatus]:
+    """A record that was just read, and its public status.
+
+    When the owner turns out to be gone the record is read again: the owner may have ended the execution, and its
+    process, between that read and this look at the process. A dead owner writes nothing more, so once is enough.
+    """
+    status = public_status(kernel, record)
+    if status is ExecutionStatus.INTERRUPTED and record.owner is not None:
+        record = kernel.journal.get(record.exec_id)
+        status = public_status(kernel, record)
+    return record, status
+
+
 def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None) -> ExecutionRecord | None:
     """Wait until the execution has ended or suspended; None when ``run`` ended in this process and says it all.
 
@@ -58,7 +71,7 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
         if seen != version:
             version = seen
             record = kernel.journal.get(exec_id)
-        status = public_status(kernel, record)
+        record, status = looked_at(kernel, record)
         if status.finished or status in (ExecutionStatus.WAITING, ExecutionStatus.INTERRUPTED):
             return record
         if deadline is not None and time.monotonic() >= deadline:
@@ -77,27 +90,25 @@ def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRec
             return run.value
         record = kernel.journal.get(exec_id)
     cause = run.error if run is not None and run.status == "failed" else None
-    status = public_status(kernel, record)
+    record, status = looked_at(kernel, record)
     if status is ExecutionStatus.COMPLETED:
         return kernel.decode(record.result) if record.result is not None else None
     if status is ExecutionStatus.FAILED:
-        raise failed_error(kernel, record, cause) from (cause or _recorded_cause(kernel, record))
+        raise failed_error(record) from (cause or _recorded_cause(kernel, record))
+    if run is not None and run.status == "interrupted" and not status.finished:
+        # Said here, not read from the journal: that may be what could not be written (a full disk).
+        raise KitaruStateError(
+            f"execution {exec_id} is interrupted: {run.error}. What it recorded is kept. Run "
+            f"`kitaru executions resume {exec_id}` to continue it."
+        )
     raise _without_result(kernel, record, status)
 
 
-def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException | None) -> KitaruExecutionError:
+def failed_error(record: ExecutionRecord) -> KitaruExecutionError:
     """The typed error of a failed execution: id, status, reason, last traceback line, and the next command."""
     failure = record.failure or {}
     origin = FailureOrigin(failure.get("origin", FailureOrigin.UNKNOWN))
-    message = failure.get("message")
-    reason = message if origin is FailureOrigin.DIVERGENCE else None
-    last = traceback_last_line(failure.get("traceback")) if reason is None else None
-    parts = [
-        f"execution {record.exec_id} failed:",
-        record.status_reason,
-        reason,
-        last or (message if not reason else None),
-    ]
+    parts = [f"execution {record.exec_id} failed:", record.status_reason, _told(failure, origin)]
     text = " ".join(part for part in parts if part)
     text += (
         f"\nSee `kitaru executions get {record.exec_id}`; continue it with `kitaru executions retry {record.exec_id}`."
@@ -105,8 +116,19 @@ def failed_error(kernel: Kernel, record: ExecutionRecord, cause: BaseException |
     return execution_error_from_failure(text, exec_id=record.exec_id, status="failed", origin=origin)
 
 
+def _told(failure: dict[str, Any], origin: FailureOrigin) -> str | None:
+    """What failed, in one line; a divergence says all it knows."""
+    message: str = failure.get("message") or ""
+    if origin is FailureOrigin.DIVERGENCE:
+        return message
+    # Not the traceback's last line: of an error that ends with a hint (a child's failure, say) that is the hint.
+    first = message.strip().partition("\n")[0]
+    kind = failure.get("exception_type")
+    return f"{kind}: {first}" if kind and first else first or kind or traceback_last_line(failure.get("traceback"))
+
+
 def _recorded_cause(kernel: Kernel, record: ExecutionRecord) -> BaseException | None:
-    if not record.failure:
+    if not record.failure or not record.failure.get("exception_type"):
         return None
     return failures.exception_from(record.failure, kernel.codec)
 
@@ -142,6 +164,6 @@ def _waits(kernel: Kernel, record: ExecutionRecord) -> str:
 
 def _still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
     return KitaruTimeoutError(
-        f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at it "
-        f"with `kitaru executions get {exec_id}`."
+        f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at "
+        f"it with `kitaru executions get {exec_id}`."
     )

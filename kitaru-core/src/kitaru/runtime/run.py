@@ -13,6 +13,7 @@ from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease
 from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
+from kitaru.runtime.specs import as_started
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -42,7 +43,7 @@ class Run:
         self.flow_name = record.flow_name
         self.seed = record.seed
         self.record = record
-        self.spec = spec
+        self.spec = spec = as_started(spec, record.spec)
         self.lease = lease
         self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
         self.history = history
@@ -98,7 +99,7 @@ class Run:
         if self._pool is None:
             with self._making:
                 if self._pool is None:
-                    self._pool = Pool(self.max_concurrency, f"kitaru-{self.flow_name}")
+                    self._pool = Pool(self.max_concurrency)
         return self._pool
 
     @contextmanager
@@ -309,8 +310,8 @@ class Run:
             root.counters = {}
         if root.counters.setdefault("@" + explicit, 0):
             raise KitaruUsageError(
-                f"id={explicit!r} is already used by another call of `{root.name}`: an explicit id names one call of an "
-                "execution. Give each call its own id, or leave it out."
+                f"id={explicit!r} is already used by another call of `{root.name}`: an explicit id names one call of "
+                "an execution. Give each call its own id, or leave it out."
             )
         root.counters["@" + explicit] = 1
 

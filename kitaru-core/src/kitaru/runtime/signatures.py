@@ -30,7 +30,8 @@ def describe_function(function: Callable[..., Any], what: str) -> tuple[str, boo
     code = function.__code__
     if code.co_flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
         raise KitaruUsageError(
-            f"@{what} `{name}` is a generator: what it yields cannot be journaled. Return a list, or yield from plain code."
+            f"@{what} `{name}` is a generator: what it yields cannot be journaled. Return a list, or yield from plain "
+            "code."
         )
     positional = code.co_varnames[: code.co_argcount]
     every = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kitaru.runtime.identity import escape
@@ -60,3 +60,10 @@ class FlowSpec:
     max_concurrency: int | None = None
     retries: int | None = None
     cache: bool | None = None
+
+
+def as_started(spec: FlowSpec, frozen: Mapping[str, Any]) -> FlowSpec:
+    """``spec`` with the settings its execution was started with: they hold in every process that continues it."""
+    resolved = frozen.get("resolved_execution") or {}
+    changes = {name: resolved[name] for name in ("cache", "retries") if resolved.get(name) is not None}
+    return replace(spec, **changes) if changes else spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from kitaru.errors import KitaruJournalError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 START_AFTER_MICROSECONDS = 5_000
 _TICK_SECONDS = 0.005
 _IDLE_TICK_SECONDS = 0.02
+# The thread stays awake for a second after the last run: waking it costs the next start more than these ticks.
+_LINGER_TICKS = 50
 
 _log = logging.getLogger("kitaru.runtime")
 
@@ -45,13 +48,18 @@ class Ticker:
                     self._thread.start()
 
     def _serve(self) -> None:
+        idle_ticks = 0
         while True:
             runs = list(self._kernel.runs.values())
             if not runs:
+                idle_ticks += 1
+                if idle_ticks < _LINGER_TICKS:
+                    time.sleep(_IDLE_TICK_SECONDS)
+                    continue
                 self._wake.clear()
                 if not self._kernel.runs:
                     self._wake.wait()
-                continue
+            idle_ticks = 0
             busy = False
             try:
                 for run in runs:
@@ -66,7 +74,7 @@ class Ticker:
             except KitaruJournalError as error:
                 self._in_trouble(runs, error)
             # Plain sleep, not the event: a tick is short, and an event would be paid for by every checkpoint.
-            threading.Event().wait(_TICK_SECONDS if busy else _IDLE_TICK_SECONDS)
+            time.sleep(_TICK_SECONDS if busy else _IDLE_TICK_SECONDS)
 
     def _tend(self, run: Run) -> bool:
         if not run.inflight and not run.holds:

@@ -1,0 +1,28 @@
+"""Stacks: the components a flow runs on, and how an execution is started on them."""
+
+from __future__ import annotations
+
+__all__ = ["start_execution"]
+
+
+def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
+    """Drive an execution in this process, on a thread of its own; returns as soon as it runs.
+
+    The one door through which every orchestrator starts the kernel, wherever it put it. An execution that was
+    created in this process starts; any other is claimed from the journal and continued. A normal end of the
+    interpreter waits for it.
+
+    Args:
+        exec_id: the execution.
+        journal_url: the journal it is in; default: the configured one.
+
+    Raises:
+        KitaruNotFoundError: no such execution in this journal.
+        KitaruLeaseError: somebody who is alive runs it.
+        KitaruStateError: its status forbids it; the text names id and status.
+        KitaruRuntimeError: its flow cannot be loaded here; the execution stays as it was.
+        KitaruUsageError, KitaruJournalError: the settings are bad, or the journal cannot be opened.
+    """
+    from kitaru.stack.assembly import open_kernel
+
+    open_kernel(journal_url=journal_url).start(exec_id)

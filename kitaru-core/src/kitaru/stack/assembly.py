@@ -1,47 +1,231 @@
-# STAND-IN
-from dataclasses import dataclass
+"""Puts a kernel together: settings, journal, codec, plugins and the components of its stack."""
 
+from __future__ import annotations
+
+import dataclasses
+import threading
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kitaru.config import settings as configured
+from kitaru.config.image import merge, normalise, without_secrets
+from kitaru.config.journal_url import normalise_journal_url
+from kitaru.config.settings import Settings, first
+from kitaru.errors import KitaruBackendError, KitaruStateError
 from kitaru.journal.codec import Codec
-from kitaru.journal.memory import MemoryJournal
+from kitaru.journal.log_records import LogRecord
+from kitaru.plugins.manager import plugin_manager
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
+from kitaru.runtime.entrypoint import class_aliases
 from kitaru.runtime.kernel import Kernel
+from kitaru.runtime.run import Run
+from kitaru.runtime.specs import FlowSpec
+from kitaru.stack.built import BuiltStack
+from kitaru.stack.components import LogStore, OrchestratorCapability, Place
+from kitaru.stack.journals import open_journal
+from kitaru.stack.stacks import check_name, select
+
+_RESET_SECONDS = 5.0
+#: What the journal says of a start, for whoever continues it: read by ``Kernel`` and shown by the client.
+SPEC_VERSION = 1
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class RunOptions:
-    stack: object = None
-    image: object = None
-    cache: object = None
-    retries: object = None
-    idempotency_key: object = None
+    """What ``.run()`` and ``@flow`` say about one start; None: not said."""
+
+    stack: str | None = None
+    images: tuple[Any, ...] = ()  # highest precedence first; merged field by field
+    cache: bool | None = None
+    retries: int | None = None
+    idempotency_key: str | None = None
 
 
-blobs = {}
+@dataclass(slots=True)
+class _Open:
+    kernel: Kernel
+    settings: Settings
+    stack: BuiltStack
 
 
-class B:
-    def put(s, k, d):
-        blobs[k] = bytes(d)
-
-    def get(s, k):
-        return blobs[k]
+_Key = tuple[str, str, str]
+_open: dict[_Key, _Open] = {}
+_latest: _Open | None = None
+_lock = threading.Lock()
 
 
-logs = []
-K = None
+def open_kernel(
+    settings: Settings | None = None,
+    *,
+    journal_url: str | None = None,
+    durability: Literal["full", "process"] | None = None,
+) -> Kernel:
+    """The kernel of this process for a journal: the same one for the same address, durability and config directory.
+
+    Opened on first use; afterwards this costs a few microseconds. Thread-safe. Artifact and log stores are made only
+    when something is stored in them.
+
+    Args:
+        settings: default: those in force now.
+        journal_url, durability: stand above the settings'.
+
+    Raises:
+        KitaruUsageError: a setting or the address is bad.
+        KitaruJournalError: the journal cannot be opened.
+        KitaruFeatureNotAvailableError: nothing installed opens this kind of journal.
+    """
+    return _opened(settings or configured.resolve(), journal_url, durability).kernel
 
 
-def open_kernel():
-    global K
-    if K is None:
-        K = Kernel(MemoryJournal(), Codec(), B, capture=Capture(lambda i, r: logs.extend(r), Clock()))
-    return K
+def open_log_store(kernel: Kernel) -> LogStore:
+    """The log store of a kernel that :func:`open_kernel` gave.
+
+    Raises KitaruPluginError when its plugin is missing or unavailable.
+    """
+    with _lock:
+        for one in _open.values():
+            if one.kernel is kernel:
+                return one.stack.log_store
+    raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
 
 
-def start_flow(spec, args, kwargs, o):
-    k = open_kernel()
-    l = k.create(spec, args, kwargs, idempotency_key=o.idempotency_key)
-    if l.existed:
-        return k, l.record.exec_id, k.continue_existing(l, spec)
-    return k, l.record.exec_id, k.start(l.record.exec_id)
+def start_flow(
+    spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions
+) -> tuple[Kernel, str, Run | None]:
+    """Create an execution, which is committed then, and have the stack's orchestrator start it.
+
+    Precedence of stack, cache, retries and image: ``.run()``, ``@flow``, ``configure()``, environment, project file,
+    built-in (the default stack, no cache, no retries). The run is None where another process drives it.
+
+    Raises what :meth:`Kernel.create` and :func:`open_kernel` raise, and KitaruBackendError when the orchestrator could
+    not start it: the execution stands in the journal then, and the text says how to continue it.
+    """
+    settings = configured.resolve()
+    opened = _opened(settings, None, None)
+    kernel = opened.kernel
+    stack_name = check_name(first(options.stack, settings.stack))
+    spec = with_settings(spec, options, settings)
+    frozen: dict[str, Any] = {"stack": stack_name, "cache": spec.cache, "retries": spec.retries}
+    image = _image(options, settings)
+    if image is not None:
+        frozen["image"] = without_secrets(image)
+    orchestrator = opened.stack.orchestrator
+    launch = kernel.create(
+        spec,
+        args,
+        kwargs,
+        owned=OrchestratorCapability.IN_PROCESS in orchestrator.capabilities,
+        stack_name=stack_name,
+        idempotency_key=options.idempotency_key,
+        execution_spec={"version": SPEC_VERSION, "resolved_execution": frozen},
+    )
+    exec_id = launch.record.exec_id
+    if launch.existed:
+        return kernel, exec_id, kernel.continue_existing(launch, spec)
+    try:
+        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+    except Exception as error:
+        if launch.run is not None:
+            kernel.withdraw(launch.run)
+        raise KitaruBackendError(
+            f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
+            f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
+        ) from error
+    return kernel, exec_id, launch.run
+
+
+def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None = None) -> FlowSpec:
+    """``spec`` with cache and retries as they hold for one start: ``.run()``, ``@flow``, settings, built-in."""
+    settings = settings or configured.resolve()
+    cache = first(options.cache, spec.cache, settings.cache, False)
+    retries = first(options.retries, spec.retries, settings.retries, 0)
+    if cache == spec.cache and retries == spec.retries:
+        return spec
+    return dataclasses.replace(spec, cache=cache, retries=retries)
+
+
+def reset() -> None:
+    """Close and forget all kernels of this process, for tests.
+
+    Executions that still run are interrupted first and given a few seconds to reach their next checkpoint.
+    """
+    global _latest
+    with _lock:
+        _latest = None
+        while _open:
+            kernel = _open.popitem()[1].kernel
+            runs = list(kernel.runs.values())
+            kernel.interrupt_all()
+            for run in runs:
+                run.done.wait(_RESET_SECONDS)
+            kernel.journal.close()
+
+
+def _image(options: RunOptions, settings: Settings) -> dict[str, Any] | None:
+    said = [normalise(image, "image=") for image in options.images if image is not None]
+    return merge([*said, settings.image]) if said else settings.image
+
+
+def _opened(settings: Settings, journal_url: str | None, durability: Literal["full", "process"] | None) -> _Open:
+    global _latest
+    latest = _latest
+    if latest is not None and latest.settings is settings and durability is None and journal_url is None:
+        return latest
+    url = normalise_journal_url(journal_url) if journal_url is not None else settings.journal_url
+    chosen = durability or settings.durability
+    # A forked child finds its parent's kernels here, and they refuse: even a new SQLite connection to the same file
+    # would share the parent's idea of the locks it holds.
+    key = (url, chosen, str(settings.config_directory))
+    with _lock:
+        opened = _open.get(key)
+        if opened is None:
+            opened = _open[key] = _assemble(settings, url, chosen)
+        elif opened.settings is not settings:
+            _adopt(opened, settings)
+        if journal_url is None and durability is None:
+            _latest = opened
+    return opened
+
+
+def _adopt(opened: _Open, settings: Settings) -> None:
+    """Settings changed while the kernel was open: what starts from now on goes by the new ones."""
+    kernel = opened.kernel
+    kernel.max_concurrency = settings.max_concurrency
+    kernel.lease_seconds = settings.lease_seconds
+    if settings.allow_pickle != kernel.codec.allow_pickle:
+        kernel.codec = _codec(settings)
+    opened.settings = settings
+
+
+def _assemble(settings: Settings, url: str, durability: Literal["full", "process"]) -> _Open:
+    clock = Clock()
+    stack = BuiltStack(Place(settings.config_directory, durability), select)
+    journal = open_journal(url, durability)
+
+    def keep_logs(exec_id: str, records: list[LogRecord]) -> None:
+        stack.log_store.append(exec_id, records)
+
+    kernel = Kernel(
+        journal,
+        _codec(settings),
+        lambda: stack.artifact_store,
+        clock=clock,
+        lease_seconds=settings.lease_seconds,
+        max_concurrency=settings.max_concurrency,
+        capture=Capture(keep_logs, clock) if settings.log_capture else None,
+    )
+    manager = plugin_manager()
+    if manager.observer_hooks():
+        from kitaru.plugins.observers import ObserverSink
+
+        kernel.events = ObserverSink(manager, journal)
+    return _Open(kernel, settings, stack)
+
+
+def _codec(settings: Settings) -> Codec:
+    return Codec(
+        allow_pickle=settings.allow_pickle,
+        serializers=plugin_manager().serializers(),
+        aliases=class_aliases(),
+    )

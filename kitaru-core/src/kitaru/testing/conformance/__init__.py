@@ -12,7 +12,7 @@
             journal.close()
 
 Each class has one fixture that its user must define, named after the kind; more are optional and say so. Kitaru's own
-implementations run every class.
+implementations run every class. They need pytest, which Kitaru itself does not install.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kitaru.testing.conformance.journal import JournalConformance
+    from kitaru.testing.conformance.artifact_store import ArtifactStoreConformance as ArtifactStoreConformance
+    from kitaru.testing.conformance.container_registry import (
+        ContainerRegistryConformance as ContainerRegistryConformance,
+    )
+    from kitaru.testing.conformance.journal import JournalConformance as JournalConformance
+    from kitaru.testing.conformance.log_store import LogStoreConformance as LogStoreConformance
+    from kitaru.testing.conformance.orchestrator import OrchestratorConformance as OrchestratorConformance
+    from kitaru.testing.conformance.secret_store import SecretStoreConformance as SecretStoreConformance
 
 # Class -> the module that has it, and those it is made of.
 _MODULES = {
@@ -34,7 +41,7 @@ _MODULES = {
     "SecretStoreConformance": ("secret_store",),
 }
 
-__all__ = ["JournalConformance"]
+__all__ = sorted(_MODULES)  # noqa: PLE0605  the table is the list
 
 
 def __getattr__(name: str) -> Any:

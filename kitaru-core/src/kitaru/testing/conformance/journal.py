@@ -26,7 +26,7 @@ class JournalConformance(CreateContract, ClaimContract, EntryContract, EndContra
     @pytest.fixture
     def journal(self) -> Journal:
         """A new, empty journal. To be overridden."""
-        raise NotImplementedError("define a fixture `journal` that gives a new, empty journal")
+        pytest.fail("define a fixture `journal` that gives a new, empty journal")
 
     @pytest.fixture
     def reopen(self) -> Reopen | None:

@@ -1,0 +1,1 @@
+"""Kitaru on Amazon Web Services."""

@@ -1,0 +1,213 @@
+"""``kitaru executions``: list, inspect, continue and stop executions."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kitaru.cli import driving
+from kitaru.cli.lazy import LazyGroup
+from kitaru.cli.output import (
+    clean,
+    duration,
+    guarded,
+    output_option,
+    print_item,
+    print_items,
+    snapshot,
+    success,
+    table,
+)
+from kitaru.cli.streams import user_output
+
+if TYPE_CHECKING:
+    from kitaru.client import KitaruClient
+    from kitaru.models import CheckpointCall, Execution
+
+_CALLS_SHOWN = 40
+_STATUSES = "pending, running, waiting, interrupted, completed, failed or cancelled"
+
+
+@click.group(
+    cls=LazyGroup,
+    table={
+        "list": ("kitaru.cli.executions:list_command", "Show executions, newest first."),
+        "get": ("kitaru.cli.executions:get", "Show one execution with its calls."),
+        "logs": ("kitaru.cli.execution_logs:logs", "Show what an execution printed and logged."),
+        "resume": ("kitaru.cli.executions:resume", "Continue an execution in the foreground."),
+        "retry": ("kitaru.cli.executions:retry", "Run the failed calls of a failed execution again."),
+        "cancel": ("kitaru.cli.executions:cancel", "Stop an execution and its children."),
+    },
+)
+def executions() -> None:
+    """List, inspect, continue and stop executions."""
+
+
+@click.command(name="list")
+@click.option("--flow", metavar="NAME", help="Only executions of this flow.")
+@click.option("--status", metavar="STATUS", help=f"Only executions that are {_STATUSES}.")
+@click.option("--stack", metavar="NAME", help="Only executions on this stack.")
+@click.option("--limit", type=int, default=25, show_default=True, help="At most this many.")
+@click.option("--cursor", metavar="ID", help="Go on behind this execution: the last one of the previous page.")
+@output_option
+def list_command(
+    flow: str | None, status: str | None, stack: str | None, limit: int, cursor: str | None, output: str
+) -> None:
+    """Show executions, newest first."""
+
+    def listed() -> list[Execution]:
+        return _client().executions.list(flow=flow, status=status, stack=stack, limit=limit, cursor=cursor)
+
+    found = guarded("executions.list", output, listed)
+    if output == "json":
+        from kitaru.inspection import serialize_execution_summary
+
+        print_items("executions.list", [serialize_execution_summary(execution) for execution in found])
+        return
+    rows = [
+        (one.exec_id, one.flow_name or "", one.status.value, _moment(one.started_at), _took(one), one.stack_name or "")
+        for one in found
+    ]
+    table("Kitaru executions", ("ID", "Flow", "Status", "Started", "Took", "Stack"), rows)
+    if len(found) == limit:
+        click.echo(f"\n  More: kitaru executions list --limit {limit} --cursor {found[-1].exec_id}")
+
+
+@click.command()
+@click.argument("exec_id")
+@output_option
+def get(exec_id: str, output: str) -> None:
+    """Show one execution with its calls."""
+    found = guarded("executions.get", output, lambda: _client().executions.get(exec_id))
+    if output == "json":
+        from kitaru.inspection import serialize_execution
+
+        print_item("executions.get", serialize_execution(found))
+        return
+    _print_execution(found)
+
+
+@click.command()
+@click.argument("exec_id")
+@output_option
+def resume(exec_id: str, output: str) -> None:
+    """Continue an interrupted, cancelled, waiting or pending execution, and follow it to its end.
+
+    Recorded calls are reused; it goes on at the first call that has no recorded outcome.
+    """
+    _continue("executions.resume", exec_id, output, retry=False)
+
+
+@click.command()
+@click.argument("exec_id")
+@output_option
+def retry(exec_id: str, output: str) -> None:
+    """Run the failed calls of a failed execution again, and follow it to its end.
+
+    Failures that the flow itself caught stay as they were recorded.
+    """
+    _continue("executions.retry", exec_id, output, retry=True)
+
+
+@click.command()
+@click.argument("exec_id")
+@output_option
+def cancel(exec_id: str, output: str) -> None:
+    """Stop an execution and its children. `resume` can still continue it."""
+    cancelled = guarded("executions.cancel", output, lambda: _client().executions.cancel(exec_id))
+    if output == "json":
+        from kitaru.inspection import serialize_execution
+
+        print_item("executions.cancel", serialize_execution(cancelled))
+        return
+    status = cancelled.status.value
+    if not cancelled.status.finished:
+        success(f"Asked for the cancellation of execution: {exec_id}", f"Status: {status}; its owner stops it")
+        return
+    success(f"Cancelled execution: {exec_id}", f"Status: {status}")
+
+
+def _continue(command: str, exec_id: str, output: str, *, retry: bool) -> None:
+    with user_output(to_stderr=output == "json") as streams:
+        # Nothing is imported or shown before the execution runs: what only people need comes after it has started.
+        client = guarded(command, output, _client)
+        since = time.time_ns() // 1000
+        guarded(command, output, lambda: client.executions.drive(exec_id, retry=retry))
+        if output == "text":
+            click.echo(f"{'Retrying' if retry else 'Resuming'} execution {exec_id}", err=True)
+        last = guarded(
+            command,
+            output,
+            lambda: driving.to_the_end(client, exec_id, command=command, output=output, streams=streams, since=since),
+        )
+    guarded(command, output, lambda: driving.finish(client, last, command=command, output=output))
+
+
+def _print_execution(execution: Execution) -> None:
+    failure = execution.failure
+    snapshot(
+        "Kitaru execution",
+        [
+            ("Execution ID", execution.exec_id),
+            ("Flow", execution.flow_name),
+            ("Status", execution.status.value),
+            ("Reason", execution.status_reason),
+            ("Started", _moment(execution.started_at) or "not started"),
+            ("Ended", _moment(execution.ended_at) or None),
+            ("Took", _took(execution) or None),
+            ("Stack", execution.stack_name or "not set"),
+            ("Parent", execution.parent_exec_id),
+            ("Idempotency key", execution.idempotency_key),
+            ("Timer due", _moment(execution.wake_at) or None),
+            ("Pending wait", execution.pending_wait.name if execution.pending_wait is not None else None),
+            ("Wait question", execution.pending_wait.question if execution.pending_wait is not None else None),
+            ("Owners lost", execution.owners_lost or None),
+            ("Failure", f"{failure.message} ({failure.origin.value})" if failure is not None else None),
+            ("Metadata", execution.metadata or None),
+            ("Children", ", ".join(f"{one.flow_name} {one.exec_id}" for one in execution.children) or None),
+        ],
+    )
+    calls = execution.checkpoints
+    click.echo(f"  Checkpoints: {len(calls) or 'none'}")
+    for call in calls[:_CALLS_SHOWN]:
+        click.echo(f"    {_call_line(call)}")
+    if len(calls) > _CALLS_SHOWN:
+        click.echo(f"    ... (+{len(calls) - _CALLS_SHOWN} more; `--output json` shows all)")
+    hint = {
+        "interrupted": f"kitaru executions resume {execution.exec_id}",
+        "cancelled": f"kitaru executions resume {execution.exec_id}",
+        "failed": f"kitaru executions retry {execution.exec_id}",
+    }.get(execution.status.value)
+    if hint is not None:
+        click.echo(f"\n  Continue it: {hint}")
+
+
+def _call_line(call: CheckpointCall) -> str:
+    parts = [f"{call.status.value:<11} {call.invocation_id}"]
+    if call.started_at is not None and call.ended_at is not None:
+        parts.append(duration((call.ended_at - call.started_at).total_seconds()))
+    if call.cached:
+        parts.append("(cached)")
+    if len(call.attempts) > 1:
+        parts.append(f"({len(call.attempts)} attempts)")
+    if call.failure is not None:
+        parts.append(f"{call.failure.exception_type or 'failed'}: {call.failure.message.splitlines()[0][:200]}")
+    return clean("  ".join(parts)).replace("\n", " ")
+
+
+def _moment(moment: Any) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment is not None else ""
+
+
+def _took(execution: Execution) -> str:
+    if execution.started_at is None or execution.ended_at is None:
+        return ""
+    return duration((execution.ended_at - execution.started_at).total_seconds())
+
+
+def _client() -> KitaruClient:
+    from kitaru.client import KitaruClient
+
+    return KitaruClient()

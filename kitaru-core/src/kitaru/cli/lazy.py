@@ -1,0 +1,54 @@
+"""Groups of commands that are loaded when they are asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group whose commands come from a table, and then from plugins."""
+
+    def __init__(self, *args: Any, table: dict[str, tuple[str, str]], plugins: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._table = table
+        self._plugins = plugins
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [*self._table, *sorted(self._plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        row = self._table.get(cmd_name)
+        if row is not None:
+            return _load(row[0])
+        return _plugin_command(cmd_name) if self._plugins else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        rows = [(name, help_text) for name, (_, help_text) in self._table.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+        extra = self._plugin_commands()
+        if extra:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(sorted(extra.items()))
+
+    def _plugin_commands(self) -> dict[str, str]:
+        if not self._plugins:
+            return {}
+        from kitaru.cli.plugin_commands import declared
+
+        return {name: help_text for name, help_text in declared().items() if name not in self._table}
+
+
+def _load(path: str) -> click.Command:
+    module, _, name = path.partition(":")
+    command: click.Command = getattr(import_module(module), name)
+    return command
+
+
+def _plugin_command(name: str) -> click.Command | None:
+    from kitaru.cli.plugin_commands import load
+
+    return load(name)

@@ -1,0 +1,88 @@
+"""The ``kitaru`` command: a table of commands, each loaded when it is asked for."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+
+import click
+
+from kitaru.cli.lazy import LazyGroup
+from kitaru.cli.output import exit_with_error, wants_json
+
+#: name -> ("module:command", help for the overview). Showing the overview imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("kitaru.cli.run:run", "Start a flow and follow it to its end."),
+    "executions": ("kitaru.cli.executions:executions", "List, inspect, continue and stop executions."),
+    "recover": ("kitaru.cli.recover:recover", "Continue executions whose process is gone, and due timers."),
+    "plugins": ("kitaru.cli.plugins:plugins", "Show the installed plugins."),
+    "doctor": ("kitaru.cli.doctor:doctor", "Check the journal and this installation."),
+    "demo": ("kitaru.cli.demo:demo", "Watch a real flow being killed and continued."),
+}
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from kitaru.client.version import resolve_installed_version
+
+    click.echo(f"kitaru {resolve_installed_version()}")
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    plugins=True,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Durable execution for Python agents.
+
+    A killed flow continues where it stopped: every checkpoint's result is journaled. See `kitaru demo`.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 success, 1 an error, 2 a command line that cannot be parsed, 130 Ctrl-C.
+
+    Without arguments it prints the help. Errors come as text or, with ``--output json``, as one JSON object on stderr,
+    those of the parser included.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # stored text may hold what this terminal cannot show: never a crash
+            stream.reconfigure(errors="backslashreplace")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = cli.main(args=arguments, prog_name="kitaru", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        if wants_json(arguments):
+            command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kitaru"
+            dotted = ".".join(command.split()[1:]) or "cli"
+            exit_with_error(
+                dotted, error.format_message(), output="json", error_type=type(error).__name__, code=error.exit_code
+            )
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

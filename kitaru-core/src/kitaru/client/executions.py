@@ -1,0 +1,231 @@
+"""``client.executions``: list, look at, continue and stop executions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from kitaru.client import logs as log_reading
+from kitaru.client.watching import Progress, watch
+from kitaru.errors import KitaruNotFoundError, KitaruUsageError
+from kitaru.journal.records import ExecutionQuery, ExecutionRecord
+from kitaru.runtime import outcome
+from kitaru.statuses import ExecutionStatus
+
+if TYPE_CHECKING:
+    from kitaru.models import Execution, LogEntry
+    from kitaru.runtime.kernel import Kernel
+
+
+class Executions:
+    """The executions of one journal. Ids are matched exactly; an unknown one raises KitaruNotFoundError naming it."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def get(self, exec_id: str) -> Execution:
+        """One execution with its calls, attempts, artifacts and children."""
+        from kitaru import snapshots
+
+        record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))
+        entries = self._kernel.journal.entries(exec_id)
+        return snapshots.execution(record, entries, status, client=self)
+
+    def latest(
+        self, *, flow: str | None = None, status: ExecutionStatus | str | None = None, stack: str | None = None
+    ) -> Execution:
+        """The newest execution that matches, with all details.
+
+        Raises KitaruNotFoundError (a KitaruError and a LookupError) naming the filters when none does.
+        """
+        found = self.list(flow=flow, status=status, stack=stack, limit=1)
+        if not found:
+            given = {"flow": flow, "status": str(status) if status is not None else None, "stack": stack}
+            filters = " and ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+            raise KitaruNotFoundError(
+                f"no execution found{f' with {filters}' if filters else ''}. "
+                "`kitaru executions list` shows what there is."
+            )
+        return self.get(found[0].exec_id)
+
+    def result(self, exec_id: str) -> Any:
+        """What the flow returned, its exact type included, so the flow's module must be loaded for types of its own.
+
+        Raises:
+            KitaruStateError: it has not finished; the text names its status and the next command.
+            KitaruUserCodeError, KitaruDivergenceError, KitaruExecutionError: it failed or was cancelled.
+            KitaruSerializationError: the result's type is not loaded in this process.
+        """
+        record = self._kernel.journal.get(_checked_id(exec_id))
+        return outcome.value_of(self._kernel, exec_id, None, record)
+
+    def status(self, exec_id: str) -> ExecutionStatus:
+        """The public status alone: the cheapest question to ask."""
+        return outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))[1]
+
+    def find(self, flow: str, idempotency_key: str) -> str | None:
+        """The id of the execution of ``flow`` that was started under this key, or None."""
+        record = self._kernel.journal.find(flow, idempotency_key)
+        return record.exec_id if record is not None else None
+
+    def logs(
+        self,
+        exec_id: str,
+        *,
+        checkpoint: str | None = None,
+        source: str = "all",
+        limit: int | None = None,
+    ) -> list[LogEntry]:
+        """Runtime log lines, oldest first: what bodies printed and logged.
+
+        Args:
+            checkpoint: only calls of this name (or this invocation id).
+            source: ``"step"`` for what checkpoints wrote, ``"runner"`` for the flow body, ``"all"`` for both.
+            limit: the *newest* so many lines.
+
+        Raises:
+            KitaruUsageError: a blank or unknown argument, ``checkpoint`` together with ``source="runner"``.
+            KitaruLogRetrievalError: the log store does not answer.
+        """
+        selection = log_reading.Selection.checked(checkpoint, source, limit)
+        self._kernel.journal.get(_checked_id(exec_id))
+        return log_reading.read(self._kernel, exec_id, selection)
+
+    def follow_logs(
+        self, exec_id: str, *, checkpoint: str | None = None, source: str = "all", interval: float = 0.5
+    ) -> Iterator[LogEntry]:
+        """Log lines as they come, from the first one until nobody drives the execution any more.
+
+        ``interval`` is the pause between two looks, in seconds. Raises like :meth:`logs`, at the first step.
+        """
+        selection = log_reading.Selection.checked(checkpoint, source, None)
+        if not interval > 0:
+            raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
+        _checked_id(exec_id)
+        return log_reading.follow(self._kernel, exec_id, selection, lambda: self.status(exec_id), interval)
+
+    def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
+        """Looks at an execution every ``interval`` seconds until nobody drives it any more; the last look ends it.
+
+        Light: needs no pydantic and reads only entries that are new.
+        """
+        return watch(self._kernel, _checked_id(exec_id), interval)
+
+    def load_payload(self, payload: Any) -> Any:
+        """The value of one stored payload, its digest checked. For snapshots; see ``ArtifactRef.load``."""
+        return self._kernel.decode(payload)
+
+    # -- steering -----------------------------------------------------------------------------------------------
+
+    def resume(self, exec_id: str) -> Execution:
+        """Continue an interrupted, cancelled, pending or waiting execution from its journal; returns at once.
+
+        It runs on a thread of this process, and a normal end of the interpreter waits for it.
+
+        Raises:
+            KitaruStateError: it is completed or failed; KitaruLeaseError: somebody who is alive runs it.
+            KitaruRuntimeError: its flow cannot be loaded here; the execution stays as it was.
+        """
+        self.drive(exec_id)
+        return self.get(exec_id)
+
+    def retry(self, exec_id: str) -> Execution:
+        """Run the failed calls of a failed execution again, with a new attempt budget; returns at once.
+
+        Raises like :meth:`resume`; any status but failed: KitaruStateError.
+        """
+        self.drive(exec_id, retry=True)
+        return self.get(exec_id)
+
+    def drive(self, exec_id: str, *, retry: bool = False) -> None:
+        """:meth:`resume` (or :meth:`retry`) without a snapshot: the shortest way to the first new call."""
+        _checked_id(exec_id)
+        if retry:
+            self._kernel.retry(exec_id)
+        else:
+            self._kernel.resume(exec_id)
+
+    def cancel(self, exec_id: str) -> Execution:
+        """Stop an execution and its children for good; ``resume`` can still continue it.
+
+        Without a living owner it is cancelled when this returns; otherwise its owner stops it: running async work at
+        once, sync work at its next checkpoint. Raises KitaruStateError when it has finished.
+        """
+        self._kernel.cancel(_checked_id(exec_id))
+        return self.get(exec_id)
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, record: ExecutionRecord) -> Execution:
+        from kitaru import snapshots
+
+        record, status = outcome.looked_at(self._kernel, record)
+        return snapshots.execution(record, None, status, client=self)
+
+    def _check_cursor(self, cursor: str) -> None:
+        try:
+            self._kernel.journal.get(cursor)
+        except KitaruNotFoundError as error:
+            raise KitaruUsageError(
+                f"cursor={cursor!r}: no such execution. Pass the exec_id of the last execution of the previous page."
+            ) from error
+
+    # Last in the class: from here on, `list` names this method and not the type.
+
+    def list(
+        self,
+        *,
+        flow: str | None = None,
+        status: ExecutionStatus | str | None = None,
+        stack: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> list[Execution]:
+        """Executions, newest first by creation, without their calls. All filters are evaluated in the store.
+
+        Args:
+            flow: exact name of the flow.
+            status: a public status word; ``interrupted`` included.
+            stack: exact name of the stack.
+            limit: at most this many, 1 or more; default: all that match.
+            cursor: the ``exec_id`` that ended the previous page: the listing goes on behind it.
+
+        Raises:
+            KitaruUsageError: ``limit`` below 1, an unknown status, an unknown cursor.
+        """
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise KitaruUsageError(f"limit={limit!r}: must be a whole number, 1 or more.")
+        wanted = parse_status(status)
+        if cursor is not None:
+            self._check_cursor(cursor)
+        query = ExecutionQuery(
+            flow_name=flow,
+            statuses=(wanted.value,) if wanted is not None else (),
+            stack_name=stack,
+            limit=limit,
+            before=cursor,
+        )
+        records = self._kernel.journal.list(query, self._kernel.alive)
+        return [self._snapshot(record) for record in records]
+
+
+def parse_status(status: ExecutionStatus | str | None) -> ExecutionStatus | None:
+    """A status filter as the enum member; texts are stripped and lower-cased.
+
+    Raises KitaruUsageError listing the allowed words.
+    """
+    if status is None:
+        return None
+    try:
+        return ExecutionStatus(str(status).strip().lower())
+    except ValueError:
+        allowed = ", ".join(one.value for one in ExecutionStatus)
+        raise KitaruUsageError(f"status={str(status)!r} is not a status: allowed are {allowed}.") from None
+
+
+def _checked_id(exec_id: str) -> str:
+    if not isinstance(exec_id, str) or not exec_id.strip():
+        raise KitaruUsageError(f"exec_id={exec_id!r}: must be the id of an execution. See `kitaru executions list`.")
+    return exec_id

@@ -1,0 +1,84 @@
+"""Image settings: what a remote stack builds a container from. Plain data here; a local stack has no use for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kitaru.errors import KitaruUsageError
+
+_FIELDS = (
+    "base_image",
+    "requirements",
+    "dockerfile",
+    "environment",
+    "apt_packages",
+    "replicate_local_python_environment",
+)
+_LISTS = ("requirements", "apt_packages")
+# Names of environment variables whose values never reach the journal.
+_SECRET_MARKS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "AUTH", "DSN")
+
+
+def normalise(value: Any, where: str) -> dict[str, Any] | None:
+    """Image settings as a dict of the fields that are set; None when nothing is.
+
+    A text is the base image. ``parent_image`` stands for ``base_image`` where that is absent.
+
+    Raises KitaruUsageError naming ``where`` for a blank text, an unknown field or a field of the wrong kind.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = {"base_image": value}
+    if not isinstance(value, Mapping):
+        raise KitaruUsageError(
+            f"{where}: an image is a text (the base image) or a mapping, not {type(value).__name__}."
+        )
+    fields = {key: item for key, item in value.items() if item is not None}
+    parent = fields.pop("parent_image", None)
+    if parent is not None:
+        fields.setdefault("base_image", parent)
+    unknown = sorted(str(key) for key in fields if key not in _FIELDS)
+    if unknown:
+        raise KitaruUsageError(f"{where}: unknown image settings {', '.join(unknown)}. Known are {', '.join(_FIELDS)}.")
+    return {key: _checked(key, item, where) for key, item in fields.items()} or None
+
+
+def _checked(key: str, value: Any, where: str) -> Any:
+    if key in _LISTS:
+        if isinstance(value, str) or not all(isinstance(item, str) and item.strip() for item in value):
+            raise KitaruUsageError(f"{where}: image setting {key} must be a list of texts that are not blank.")
+        return [item.strip() for item in value]
+    if key == "environment":
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) and name.strip() for name in value):
+            raise KitaruUsageError(f"{where}: image setting environment must map names to values.")
+        return {name.strip(): str(item) for name, item in value.items()}
+    if key == "replicate_local_python_environment":
+        if not isinstance(value, bool):
+            raise KitaruUsageError(f"{where}: image setting {key} must be true or false.")
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise KitaruUsageError(f"{where}: image setting {key} must be a text that is not blank.")
+    return value.strip()
+
+
+def merge(layers: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """Layers, highest first, put together field by field; ``environment`` key by key, lists replace each other."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        for key, value in (layer or {}).items():
+            merged[key] = {**merged.get(key, {}), **value} if key == "environment" else value
+    return merged or None
+
+
+def without_secrets(image: dict[str, Any]) -> dict[str, Any]:
+    """For the journal: environment values whose names look like those of secrets are masked."""
+    environment = image.get("environment")
+    if not environment:
+        return image
+    masked = {
+        name: "***" if any(mark in name.upper() for mark in _SECRET_MARKS) else value
+        for name, value in environment.items()
+    }
+    return {**image, "environment": masked}

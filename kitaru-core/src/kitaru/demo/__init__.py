@@ -1,0 +1,1 @@
+"""The flow behind ``kitaru demo``, and the command that kills and continues it."""

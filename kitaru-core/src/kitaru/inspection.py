@@ -1,0 +1,130 @@
+"""Snapshots as plain JSON: one shape for the command line, for agents and for the server."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, time
+from enum import Enum
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kitaru import models
+
+
+def to_jsonable(value: Any, *, fallback_repr: bool) -> Any:
+    """``value`` as JSON data: dates as ISO texts, enums by value, paths as text, sets as lists sorted by ``repr``.
+
+    Dataclasses and pydantic models become objects. With ``fallback_repr`` anything else becomes its ``repr``, else
+    it raises TypeError naming the type.
+    """
+    if isinstance(value, Enum):  # before the primitives: a StrEnum is a str, and its value is what counts
+        return to_jsonable(value.value, fallback_repr=fallback_repr)
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_text_key(key): to_jsonable(one, fallback_repr=fallback_repr) for key, one in value.items()}
+    if isinstance(value, AbstractSet):
+        return [to_jsonable(one, fallback_repr=fallback_repr) for one in sorted(value, key=repr)]
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [to_jsonable(one, fallback_repr=fallback_repr) for one in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return to_jsonable(fields, fallback_repr=fallback_repr)
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return to_jsonable(dump(), fallback_repr=fallback_repr)
+    if fallback_repr:
+        return repr(value)
+    raise TypeError(f"a value of type {_type_name(value)} has no JSON form")
+
+
+def serialize_failure(failure: models.FailureInfo | None) -> dict[str, Any] | None:
+    """``message``, ``exception_type``, ``traceback``, ``origin``; None without a failure."""
+    return _pick(failure, ("message", "exception_type", "traceback", "origin")) if failure is not None else None
+
+
+def serialize_pending_wait(wait: models.PendingWait | None) -> dict[str, Any] | None:
+    """``wait_id``, ``name``, ``question``, ``schema``, ``metadata``, ``entered_waiting_at``; None without a wait."""
+    if wait is None:
+        return None
+    return _pick(wait, ("wait_id", "name", "question", "schema", "metadata", "entered_waiting_at"))
+
+
+def serialize_artifact_ref(artifact: models.ArtifactRef) -> dict[str, Any]:
+    """What is known of a stored value, without the value."""
+    return _pick(artifact, ("artifact_id", "name", "kind", "save_type", "producing_call", "metadata"))
+
+
+def serialize_artifact_value(value: Any) -> dict[str, Any]:
+    """A loaded value: as JSON where it has such a form (``value_format`` ``"json"``), else its ``repr``."""
+    try:
+        shown, form = to_jsonable(value, fallback_repr=False), "json"
+    except (TypeError, RecursionError):
+        shown, form = repr(value), "repr"
+    return {"value": shown, "value_format": form, "value_type": _type_name(value)}
+
+
+def serialize_checkpoint_attempt(attempt: models.CheckpointAttempt) -> dict[str, Any]:
+    """One try of a call."""
+    row = _pick(attempt, ("attempt_id", "attempt", "status", "started_at", "ended_at", "metadata"))
+    row["failure"] = serialize_failure(attempt.failure)
+    return row
+
+
+def serialize_checkpoint_call(call: models.CheckpointCall) -> dict[str, Any]:
+    """One call with its attempts and artifacts."""
+    names = ("call_id", "name", "invocation_id", "status", "started_at", "ended_at", "metadata", "checkpoint_type")
+    row = _pick(call, (*names, "cached", "original_call_id", "parent_call_id", "parent_call_ids"))
+    row["failure"] = serialize_failure(call.failure)
+    row["attempts"] = [serialize_checkpoint_attempt(attempt) for attempt in call.attempts]
+    row["artifacts"] = [serialize_artifact_ref(artifact) for artifact in call.artifacts]
+    return row
+
+
+def serialize_execution_summary(execution: models.Execution) -> dict[str, Any]:
+    """An execution without its calls. The counts are None where a listing did not read them: 0 would be a lie."""
+    names = ("exec_id", "flow_name", "status", "created_at", "started_at", "ended_at", "stack_name", "status_reason")
+    row = _pick(execution, names)
+    row["pending_wait"] = serialize_pending_wait(execution.pending_wait)
+    row["failure"] = serialize_failure(execution.failure)
+    row.update(_pick(execution, ("metadata", "wake_at", "owners_lost", "parent_exec_id")))
+    row["checkpoint_count"] = len(execution.checkpoints) if execution.detailed else None
+    row["artifact_count"] = len(execution.artifacts) if execution.detailed else None
+    return row
+
+
+def serialize_execution(execution: models.Execution) -> dict[str, Any]:
+    """An execution with everything that its snapshot holds."""
+    row = serialize_execution_summary(execution)
+    row.update(_pick(execution, ("idempotency_key", "frozen_execution_spec", "original_exec_id")))
+    row["checkpoints"] = [serialize_checkpoint_call(call) for call in execution.checkpoints]
+    row["artifacts"] = [serialize_artifact_ref(artifact) for artifact in execution.artifacts]
+    row["children"] = [
+        _pick(child, ("exec_id", "flow_name", "started_at", "parent_call_id")) for child in execution.children
+    ]
+    return row
+
+
+def serialize_log_entry(entry: models.LogEntry) -> dict[str, Any]:
+    """``message`` and every other field that is set."""
+    fields = {name: to_jsonable(getattr(entry, name), fallback_repr=True) for name in type(entry).model_fields}
+    return {name: value for name, value in fields.items() if name == "message" or value is not None}
+
+
+def _pick(snapshot: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: to_jsonable(getattr(snapshot, name), fallback_repr=True) for name in names}
+
+
+def _text_key(key: Any) -> str:
+    return str(key.value if isinstance(key, Enum) else key)
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

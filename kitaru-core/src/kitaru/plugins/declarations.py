@@ -1,0 +1,190 @@
+"""What plugins declare: plain records with dotted paths, imported when something is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+from kitaru.errors import KitaruPluginError, KitaruUsageError
+
+ComponentKind = Literal["artifact_store", "container_registry", "orchestrator", "log_store", "secret_store"]
+COMPONENT_KINDS: tuple[ComponentKind, ...] = (
+    "artifact_store",
+    "container_registry",
+    "orchestrator",
+    "log_store",
+    "secret_store",
+)
+
+FieldRule = Literal["required", "optional", "forbidden"]
+FIELD_RULES: tuple[FieldRule, ...] = ("required", "optional", "forbidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The plugin that declared something."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"plugin `{self.plugin}` ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """One implementation of a component kind."""
+
+    kind: ComponentKind
+    name: str
+    implementation: str
+    config: str | None
+    install: str | None
+    source: Source
+
+    def build(self, settings: Mapping[str, Any]) -> Any:
+        """The component, made as ``Implementation(config)`` with its checked config (None for a flavor without one).
+
+        Does no I/O.
+
+        Raises:
+            KitaruUsageError: the settings do not fit the config; the text names field and reason, never a value.
+            KitaruPluginError: the implementation cannot be imported or made.
+        """
+        config = self._config(settings)
+        implementation = self._load(self.implementation)
+        try:
+            return implementation(config)
+        except KitaruUsageError:
+            raise
+        except Exception as error:
+            raise KitaruPluginError(f"{self} cannot be made: {type(error).__name__}: {error}") from error
+
+    def _config(self, settings: Mapping[str, Any]) -> Any:
+        if self.config is None:
+            if settings:
+                raise KitaruUsageError(f"{self} takes no settings, but got {', '.join(sorted(settings))}.")
+            return None
+        model = self._load(self.config)
+        try:
+            return model(**settings)
+        except (TypeError, ValueError) as error:
+            raise KitaruUsageError(f"the settings of {self} are not valid: {_reason(error)}") from error
+
+    def _load(self, path: str) -> Any:
+        try:
+            return load(path)
+        except (Exception, SystemExit) as error:
+            hint = f" Try `{self.install}`." if self.install else ""
+            raise KitaruPluginError(
+                f"{self} cannot be loaded from `{path}`: {type(error).__name__}: {error}.{hint}"
+            ) from error
+
+    def __str__(self) -> str:
+        return f"{self.kind} `{self.name}` of {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class StackType:
+    """A way to make a stack of a few fields. ``fields`` says which of them it needs, takes or refuses."""
+
+    name: str
+    provider: str
+    display: str
+    fields: Mapping[str, FieldRule]
+    components: str
+    source: Source
+
+    def make_components(self, fields: Mapping[str, Any], place: Any) -> Any:
+        """What the provider makes of the fields: a list of ``kitaru.stack.components.Component``."""
+        try:
+            function: Callable[[Mapping[str, Any], Any], Any] = load(self.components)
+        except (Exception, SystemExit) as error:
+            raise KitaruPluginError(
+                f"stack type `{self.name}` of {self.source} cannot be loaded from `{self.components}`: "
+                f"{type(error).__name__}: {error}."
+            ) from error
+        return function(fields, place)
+
+
+@dataclass(frozen=True, slots=True)
+class UriScheme:
+    """URIs that start with ``prefix`` belong to ``provider``."""
+
+    prefix: str
+    provider: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand of ``kitaru``: ``path`` names a click command that is imported when it is called."""
+
+    name: str
+    path: str
+    help: str
+    source: Source
+
+    def load(self) -> Any:
+        """The click command. Raises KitaruPluginError when it cannot be imported."""
+        try:
+            return load(self.path)
+        except (Exception, SystemExit) as error:
+            raise KitaruPluginError(
+                f"command `{self.name}` of {self.source} cannot be loaded from `{self.path}`: "
+                f"{type(error).__name__}: {error}."
+            ) from error
+
+
+@dataclass(slots=True)
+class PluginSerializer:
+    """A serializer of the codec whose code is imported when a value of its type is first stored or read."""
+
+    name: str
+    type: str
+    path: str
+    source: Source
+    _made: Any = field(default=None, repr=False)
+
+    def dump(self, value: Any) -> bytes:
+        """The bytes of ``value``."""
+        data: bytes = self._serializer().dump(value)
+        return data
+
+    def load(self, data: bytes) -> Any:
+        """The value of ``data``."""
+        return self._serializer().load(data)
+
+    def _serializer(self) -> Any:
+        if self._made is None:
+            try:
+                self._made = load(self.path)()
+            except (Exception, SystemExit) as error:
+                raise KitaruPluginError(
+                    f"the serializer for `{self.type}` of {self.source} cannot be loaded from `{self.path}`: "
+                    f"{type(error).__name__}: {error}."
+                ) from error
+        return self._made
+
+
+def load(path: str) -> Any:
+    """The object that ``"module:Name"`` names, importing its module."""
+    module, _, name = path.partition(":")
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _reason(error: Exception) -> str:
+    # pydantic's own text quotes the input, which may be a secret: only places and messages are passed on.
+    details = getattr(error, "errors", None)
+    if not callable(details):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, one.get('loc', ()))) or 'config'}: {one.get('msg', 'not valid')}"
+        for one in details(include_input=False, include_url=False)
+    )

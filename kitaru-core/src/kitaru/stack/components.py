@@ -1,0 +1,162 @@
+"""The kinds of components of a stack. The docstrings are the contracts; ``kitaru.testing.conformance`` tests them.
+
+An implementation is made as ``Implementation(config)`` and does no I/O in that. Components are used from many threads
+at once. What a store or service does not do (network, permission, disk full) is a KitaruBackendError that names the
+component and the reason, and never a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
+
+from kitaru.errors import KitaruUsageError
+from kitaru.journal.log_records import LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of a stack: a flavor of a kind, and its settings as plain data."""
+
+    kind: str
+    flavor: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a stack's components are made for: this installation's directory, and the durability it promises."""
+
+    directory: Path
+    durability: Literal["full", "process"] = "full"
+
+
+def check_key(key: str) -> str:
+    """A storage key as it is, if it may be used: relative, ``/``-separated, no part empty, ``.`` or ``..``, no NUL.
+
+    Every store calls this first, so that no key leads out of the place it was given. Raises KitaruUsageError.
+    """
+    if not isinstance(key, str) or not key or "\0" in key or "\\" in key or len(key) > _KEY_CHARACTERS_MAX:
+        raise KitaruUsageError(
+            f"storage key {key!r:.80} is empty, over {_KEY_CHARACTERS_MAX} characters, or has a NUL or backslash."
+        )
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise KitaruUsageError(
+            f"storage key {key!r:.80} leads out of the store: it must be relative, without `.`, `..` or empty parts."
+        )
+    return key
+
+
+_KEY_CHARACTERS_MAX = 900
+
+
+@runtime_checkable
+class ArtifactStore(Protocol):
+    """Bytes under keys: relative paths with ``/``, see :func:`check_key` (KitaruUsageError otherwise)."""
+
+    def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """Store ``data`` under ``key``; a file is read from its position to its end.
+
+        Atomic: a reader sees all of the old content (or nothing) or all of the new, also after a crash. Putting
+        the same content again is a no-op; other content replaces the old. Where the installation promises full
+        durability, the bytes survive power loss once this returns.
+        """
+
+    def get(self, key: str) -> bytes:
+        """The bytes under ``key``. Raises KitaruArtifactNotFoundError when there are none."""
+
+    def open(self, key: str) -> BinaryIO:
+        """A binary file on the content, to be closed by the caller. Raises KitaruArtifactNotFoundError."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is something under exactly this key."""
+
+    def delete(self, key: str) -> None:
+        """Remove what is under ``key``; nothing there is fine."""
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """The keys that start with ``prefix`` (as text, not as a folder), sorted. Unfinished puts are left out."""
+
+
+@runtime_checkable
+class LogStore(Protocol):
+    """Runtime log lines per execution, in the order they were appended."""
+
+    def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
+        """Add lines at the end. Lines of one call stay together and in order; several processes may append at once.
+
+        A crash may lose the lines being appended, never earlier ones, and never makes the log unreadable.
+        """
+
+    def read(
+        self, exec_id: str, *, call_id: str | None = None, after: int = 0, limit: int | None = None
+    ) -> list[LogRecord]:
+        """Lines, oldest first; none for an execution without any.
+
+        Args:
+            call_id: only lines of this call.
+            after: skip so many lines (of those that ``call_id`` leaves): where to go on reading when following.
+            limit: at most so many lines.
+
+        Raises KitaruLogRetrievalError when they cannot be read.
+        """
+
+    def delete(self, exec_id: str) -> None:
+        """Remove all lines of an execution; none is fine."""
+
+
+class OrchestratorCapability(StrEnum):
+    """What an orchestrator can do beyond starting an execution."""
+
+    IN_PROCESS = "in_process"  # the kernel runs in the process that calls ``start``: executions are created as owned
+    ISOLATED = "isolated"  # it can run one checkpoint call in a process or pod of its own
+
+
+@runtime_checkable
+class Orchestrator(Protocol):
+    """Decides where the kernel runs."""
+
+    @property
+    def capabilities(self) -> frozenset[OrchestratorCapability]:
+        """What it can do."""
+
+    def start(self, exec_id: str, *, journal_url: str) -> None:
+        """Have ``kitaru.stack.start_execution(exec_id, journal_url=journal_url)`` called wherever the kernel is to run.
+
+        The execution is committed to the journal before this is called. Returns at once; it does not wait for the
+        end. Starting an execution that runs already raises what ``start_execution`` raises, or starts nothing.
+
+        Raises KitaruBackendError when it cannot be started; the execution can then be resumed.
+        """
+
+
+@runtime_checkable
+class ContainerRegistry(Protocol):
+    """Where images are pushed to."""
+
+    @property
+    def uri(self) -> str:
+        """The registry's address without a scheme and without a trailing slash, as image names begin with it."""
+
+    def verify(self) -> None:
+        """Sign in and read. Raises KitaruBackendError that says which of them failed, and why."""
+
+
+@runtime_checkable
+class SecretStore(Protocol):
+    """Named sets of secret values. Values appear in no error text and no log."""
+
+    def get(self, name: str) -> dict[str, str]:
+        """The values of a secret. Raises KitaruNotFoundError when there is none of this name."""
+
+    def set(self, name: str, values: Mapping[str, str]) -> None:
+        """Store a secret, whole: values it had before and are not given now are gone."""
+
+    def list(self) -> list[str]:
+        """The names, sorted; never values."""
+
+    def delete(self, name: str) -> None:
+        """Remove a secret. Raises KitaruNotFoundError when there is none of this name."""

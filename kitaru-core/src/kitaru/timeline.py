@@ -1,0 +1,181 @@
+"""An execution's calls, folded from its journal entries as they arrive: what snapshots and live views are made from.
+
+Slotted dataclasses, no pydantic: a live view folds a running execution many times a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind, Payload
+from kitaru.runtime import identity
+from kitaru.statuses import CallStatus
+
+_END_STATUS = {
+    EntryKind.COMPLETED: CallStatus.COMPLETED,
+    EntryKind.FAILED: CallStatus.FAILED,
+    EntryKind.ATTEMPT_FAILED: CallStatus.FAILED,
+    EntryKind.CANCELLED: CallStatus.CANCELLED,
+}
+
+
+@dataclass(slots=True)
+class FoldedAttempt:
+    """One try of a call; ``status`` RUNNING until an entry ends it. Times are microseconds since the epoch."""
+
+    number: int
+    status: CallStatus
+    started_at: int
+    ended_at: int | None = None
+    failure: dict[str, Any] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FoldedCall:
+    """One call of a checkpoint: the attempts so far and the outcome, if it has one."""
+
+    key: str
+    name: str
+    invocation_id: str
+    attempts: list[FoldedAttempt] = field(default_factory=list)
+    status: CallStatus = CallStatus.RUNNING
+    output: Payload | None = None
+    output_seq: int = 0
+    checkpoint_type: str | None = None
+    cached: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def started_at(self) -> int | None:
+        """When the last attempt began."""
+        return self.attempts[-1].started_at if self.attempts else None
+
+    @property
+    def ended_at(self) -> int | None:
+        """When the call ended; None while it has no outcome."""
+        return self.attempts[-1].ended_at if self.attempts and self.status is not CallStatus.RUNNING else None
+
+
+@dataclass(slots=True)
+class FoldedChild:
+    """A child flow that was started by the call ``parent`` (``""``: by the flow body)."""
+
+    exec_id: str
+    flow_name: str
+    started_at: int
+    parent: str
+
+
+class Timeline:
+    """Folds entries, in commit order, into calls. Calls keep the order in which the journal first named them."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.calls: dict[str, FoldedCall] = {}
+        self.children: list[FoldedChild] = []
+        self.metadata: dict[str, Any] = {}
+        self.seq = 0
+        self._labels: dict[str, str] = {}
+        self.add(entries)
+
+    def add(self, entries: Iterable[Entry]) -> list[FoldedCall]:
+        """Take further entries; gives the calls that changed, each once."""
+        changed: dict[str, FoldedCall] = {}
+        for entry in entries:
+            self.seq = max(self.seq, entry.seq)
+            call = self._fold(entry)
+            if call is not None:
+                changed[call.key] = call
+        return list(changed.values())
+
+    def running(self) -> Iterator[FoldedCall]:
+        """The calls without an outcome."""
+        return (call for call in self.calls.values() if call.status is CallStatus.RUNNING)
+
+    def _fold(self, entry: Entry) -> FoldedCall | None:
+        kind = entry.kind
+        if kind == EntryKind.STARTED:
+            call = self._call(entry)
+            call.status, call.output = CallStatus.RUNNING, None
+            call.attempts.append(FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at))
+            return call
+        if kind in _END_STATUS:
+            call = self._call(entry)
+            self._end_attempt(call, entry)
+            if kind in OUTCOME_KINDS:
+                call.status = _END_STATUS[kind]
+                call.output, call.output_seq = entry.output, entry.seq
+                call.cached = bool((entry.detail or {}).get("cached"))
+            return call
+        if kind == EntryKind.REOPENED:
+            reopened = self.calls.get(entry.key)
+            if reopened is not None:
+                reopened.status, reopened.output = CallStatus.RUNNING, None
+            return reopened
+        if kind == EntryKind.METADATA:
+            return self._merge_metadata(entry)
+        if kind == EntryKind.CHILD:
+            exec_id = (entry.detail or {}).get("exec_id", "")
+            parent = identity.parent_key(entry.key)
+            self.children.append(FoldedChild(exec_id, entry.name, entry.started_at, parent))
+        return None  # journaled values and timers are no calls
+
+    def _call(self, entry: Entry) -> FoldedCall:
+        call = self.calls.get(entry.key)
+        detail = entry.detail or {}
+        label = detail.get("label")
+        if label is not None:
+            self._labels[entry.key] = label
+        if call is None:
+            call = self.calls[entry.key] = FoldedCall(entry.key, entry.name, self._invocation_id(entry.key))
+        if detail.get("type") is not None:
+            call.checkpoint_type = detail["type"]
+        return call
+
+    def _end_attempt(self, call: FoldedCall, entry: Entry) -> None:
+        attempt = call.attempts[-1] if call.attempts else None
+        if attempt is None or attempt.number != entry.attempt or attempt.status is not CallStatus.RUNNING:
+            # Most attempts end before anything says that they started: the end carries both times.
+            attempt = FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at)
+            call.attempts.append(attempt)
+        attempt.status = _END_STATUS[entry.kind]
+        attempt.ended_at = entry.ended_at
+        attempt.failure = (entry.detail or {}).get("failure")
+
+    def _merge_metadata(self, entry: Entry) -> FoldedCall | None:
+        values = entry.detail or {}
+        if not entry.key:
+            merge_metadata(self.metadata, values)
+            return None
+        call = self.calls.get(entry.key)
+        if call is None:
+            call = self.calls[entry.key] = FoldedCall(entry.key, entry.name, self._invocation_id(entry.key))
+        merge_metadata(call.metadata, values)
+        for attempt in reversed(call.attempts):
+            if attempt.number == entry.attempt:
+                merge_metadata(attempt.metadata, values)
+                break
+        return call
+
+    def _invocation_id(self, key: str) -> str:
+        own = self._labels.get(key)
+        if own is None:
+            _, name, occurrence = identity.key_parts(key)
+            own = name if occurrence in (None, 1) else f"{name}#{occurrence}"
+        parent = identity.parent_key(key)
+        if not parent:
+            return own
+        outer = self.calls.get(parent)
+        return f"{outer.invocation_id if outer is not None else self._invocation_id(parent)}/{own}"
+
+
+def merge_metadata(into: dict[str, Any], values: dict[str, Any]) -> None:
+    """Add logged values: two dicts under one key are merged, of anything else the latest wins."""
+    for key, value in values.items():
+        earlier = into.get(key)
+        if isinstance(earlier, dict) and isinstance(value, dict):
+            into[key] = {**earlier, **value}
+        else:
+            into[key] = value

@@ -1,0 +1,1 @@
+"""Kitaru on Google Cloud."""

@@ -1,0 +1,1 @@
+"""Kitaru on your own machine: artifact store, log store, orchestrator."""

@@ -1,0 +1,113 @@
+"""The local log store: one file of JSON lines per execution."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from kitaru.errors import KitaruBackendError, KitaruLogRetrievalError, KitaruUsageError
+from kitaru.journal.log_records import LogRecord
+from kitaru_local.config import LocalLogStoreConfig
+
+_EXEC_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_FIELDS = frozenset(field.name for field in fields(LogRecord))
+
+
+class LocalLogStore:
+    """Appends lines to ``<path>/<exec_id>.jsonl``. See :class:`kitaru.stack.components.LogStore`.
+
+    A batch is one write to a file opened for appending, so the lines of several processes do not mix. It starts on a
+    new line even after a crash tore the last one; a torn line is left out when reading.
+    """
+
+    def __init__(self, config: LocalLogStoreConfig) -> None:
+        self._directory = config.path
+
+    def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
+        if not records:
+            return
+        path = self._path(exec_id)
+        data = "".join(_dump(record) for record in records).encode()
+        try:
+            descriptor = self._open(path)
+            try:
+                if _torn(descriptor):
+                    data = b"\n" + data
+                while data:
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise KitaruBackendError(f"the log file {path} cannot be written: {error.strerror}.") from error
+
+    def read(
+        self, exec_id: str, *, call_id: str | None = None, after: int = 0, limit: int | None = None
+    ) -> list[LogRecord]:
+        found: list[LogRecord] = []
+        path = self._path(exec_id)
+        try:
+            for record in self._records(path):
+                if call_id is not None and record.call_id != call_id:
+                    continue
+                if after > 0:
+                    after -= 1
+                    continue
+                if limit is not None and len(found) >= limit:
+                    break
+                found.append(record)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise KitaruLogRetrievalError(f"the log file {path} cannot be read: {error.strerror}.") from error
+        return found
+
+    def delete(self, exec_id: str) -> None:
+        path = self._path(exec_id)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise KitaruBackendError(f"the log file {path} cannot be removed: {error.strerror}.") from error
+
+    def _path(self, exec_id: str) -> str:
+        if not isinstance(exec_id, str) or not _EXEC_ID.fullmatch(exec_id):
+            raise KitaruUsageError(f"{exec_id!r:.80} is not the id of an execution.")
+        return os.path.join(self._directory, f"{exec_id}.jsonl")
+
+    def _open(self, path: str) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            return os.open(path, flags, 0o600)
+
+    @staticmethod
+    def _records(path: str) -> Iterator[LogRecord]:
+        with open(path, "rb") as file:
+            for line in file:
+                record = _parse(line) if line.endswith(b"\n") else None
+                if record is not None:
+                    yield record
+
+
+def _torn(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _dump(record: LogRecord) -> str:
+    return json.dumps({name: value for name, value in asdict(record).items() if value is not None}) + "\n"
+
+
+def _parse(line: bytes) -> LogRecord | None:
+    try:
+        values: Any = json.loads(line)
+        return LogRecord(**{name: value for name, value in values.items() if name in _FIELDS})
+    except (ValueError, TypeError, AttributeError):  # torn by a crash, or no line of ours
+        return None

@@ -1,0 +1,58 @@
+"""Importing is free: no side effect, nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import kitaru
+
+HEAVY = ("apsw", "sqlite3", "pydantic", "click", "rich", "pluggy", "fsspec", "platformdirs", "asyncio", "cloudpickle")
+SDKS = ("boto3", "botocore", "google.cloud", "azure", "zenml", "litellm", "fastapi", "psycopg")
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after running ``code``."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import kitaru",
+        "import kitaru\n@kitaru.flow\ndef f(): pass\n@kitaru.checkpoint\ndef c(): pass",
+        "import kitaru\n@kitaru.flow\nasync def f(): pass\n@kitaru.checkpoint(retries=2)\nasync def c(): pass",
+    ],
+    ids=["import", "decorate", "decorate async"],
+)
+def test_importing_and_decorating_load_nothing_heavy(code: str) -> None:
+    assert not loaded_after(code) & {*HEAVY, *SDKS}
+
+
+def test_importing_has_no_side_effect_on_logging_and_streams() -> None:
+    code = (
+        "import logging, sys\nbefore = list(logging.getLogger().handlers), sys.stdout, sys.stderr, sys.excepthook\n"
+        "import kitaru\nassert before == (list(logging.getLogger().handlers), sys.stdout, sys.stderr, sys.excepthook)"
+    )
+    loaded_after(code)
+
+
+def test_every_export_exists_and_is_found_lazily() -> None:
+    for name in kitaru.__all__:
+        assert getattr(kitaru, name) is not None, name
+    assert set(kitaru.__all__) <= set(dir(kitaru))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        kitaru.nothing
+
+
+def test_no_module_shadows_a_public_function() -> None:
+    from pathlib import Path
+
+    assert kitaru.__file__
+    modules = {path.stem for path in Path(kitaru.__file__).parent.iterdir()}
+    assert not modules & set(kitaru.__all__)

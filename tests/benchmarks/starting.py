@@ -1,0 +1,92 @@
+"""What starting costs: the import, the command line, and the first new call of a resumed execution."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.benchmarks import resuming
+from tests.benchmarks.measure import Row, Samples, scratch
+
+_TURNS = 25
+#: What `import kitaru` must leave alone.
+FORBIDDEN = ("fsspec", "pydantic", "click", "apsw", "sqlite3", "pluggy", "rich", "asyncio", "kitaru_local")
+
+
+def imports() -> Iterator[Row]:
+    """`import kitaru` over a bare interpreter."""
+    ours, bare = _against_bare([sys.executable, "-c", "import kitaru"])
+    code = f"import kitaru, sys, json; print(json.dumps([m for m in {FORBIDDEN!r} if m in sys.modules]))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+    note = f"loads {', '.join(loaded)}" if loaded else "none of " + ", ".join(FORBIDDEN)
+    yield _over("import kitaru", ours, bare, 80, note)
+
+
+def command_line() -> Iterator[Row]:
+    """`kitaru --help` over a bare interpreter."""
+    command = _kitaru()
+    if command is None:
+        return
+    ours, bare = _against_bare([command, "--help"])
+    yield _over("kitaru --help", ours, bare, 200, "")
+
+
+def first_new_call() -> Iterator[Row]:
+    """From `kitaru executions resume` to the body of the first call that was not recorded."""
+    command = _kitaru()
+    if command is None:
+        return
+    ours, bare = Samples(), Samples()
+    with scratch() as directory:
+        for turn in range(9):
+            home = directory / str(turn)
+            home.mkdir()
+            report = home / "first-new-call"
+            exec_id = resuming.die_after(home, 200, str(report))
+            env = {**os.environ, "KITARU_JOURNAL_URL": f"sqlite:///{home}/kitaru.db", "KITARU_CONFIG_PATH": str(home)}
+            begun = time.time_ns()
+            subprocess.run([command, "executions", "resume", exec_id], env=env, check=True, capture_output=True)
+            ours.add((int(report.read_text()) - begun) / 1e9)
+            bare.add(_wall([sys.executable, "-c", "pass"]))
+    yield _over("first new call after `executions resume`, 200 recorded", ours, bare, 400, "")
+
+
+def _kitaru() -> str | None:
+    beside = Path(sys.executable).with_name("kitaru")
+    return str(beside) if beside.exists() else shutil.which("kitaru")
+
+
+def _over(figure: str, ours: Samples, bare: Samples, bar: float, note: str) -> Row:
+    return Row(
+        figure,
+        "ms",
+        (ours.median - bare.median) * 1e3,
+        (ours.p90 - bare.median) * 1e3,
+        bar,
+        f"at most {bar} ms over a bare interpreter",
+        bare.median * 1e3,
+        bare.p90 * 1e3,
+        "ms bare interpreter",
+        note,
+    )
+
+
+def _against_bare(command: Sequence[str]) -> tuple[Samples, Samples]:
+    ours, bare = Samples(), Samples()
+    _wall(command)
+    for _ in range(_TURNS):
+        ours.add(_wall(command))
+        bare.add(_wall([sys.executable, "-c", "pass"]))
+    return ours, bare
+
+
+def _wall(command: Sequence[str]) -> float:
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - begun

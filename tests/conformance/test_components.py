@@ -1,0 +1,91 @@
+"""Our own components, and a stranger's, pass the suites that are shipped for both."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.plugins.sites import ACME, Site
+
+from kitaru.plugins.manager import PluginManager, plugin_manager
+from kitaru.testing.conformance import (
+    ArtifactStoreConformance,
+    ContainerRegistryConformance,
+    LogStoreConformance,
+    OrchestratorConformance,
+    SecretStoreConformance,
+)
+
+
+class TestLocalArtifactStore(ArtifactStoreConformance):
+    @pytest.fixture(params=[True, False], ids=["full", "process"])
+    def artifact_store(self, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+        settings = {"uri": f"file://{tmp_path}/artifacts", "sync": request.param}
+        return plugin_manager().flavor("artifact_store", "local").build(settings)
+
+
+class TestLocalLogStore(LogStoreConformance):
+    @pytest.fixture
+    def log_store(self, tmp_path: Path) -> Any:
+        return plugin_manager().flavor("log_store", "local").build({"path": str(tmp_path / "logs")})
+
+
+class TestLocalOrchestrator(OrchestratorConformance):
+    @pytest.fixture
+    def orchestrator(self) -> Any:
+        return plugin_manager().flavor("orchestrator", "local").build({})
+
+
+@pytest.fixture
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PluginManager:
+    """The plugins of this process, the stranger's among them."""
+    site = Site(tmp_path / "site")
+    site.add_project(ACME)
+    monkeypatch.syspath_prepend(str(site.folder))
+    paths = [str(site.folder), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "acme_kitaru"]:
+        monkeypatch.delitem(sys.modules, name)
+    return PluginManager()
+
+
+class TestAcmeArtifactStore(ArtifactStoreConformance):
+    @pytest.fixture
+    def artifact_store(self, acme: PluginManager) -> Iterator[Any]:
+        from fsspec.implementations.memory import MemoryFileSystem
+
+        yield acme.flavor("artifact_store", "acme").build({"bucket": "conformance-bucket"})
+        MemoryFileSystem.store.clear()
+
+
+class TestAcmeLogStore(LogStoreConformance):
+    @pytest.fixture
+    def log_store(self, acme: PluginManager) -> Any:
+        return acme.flavor("log_store", "acme").build({})
+
+
+class TestAcmeSecretStore(SecretStoreConformance):
+    @pytest.fixture
+    def secret_store(self, acme: PluginManager) -> Any:
+        return acme.flavor("secret_store", "acme").build({})
+
+
+class TestAcmeContainerRegistry(ContainerRegistryConformance):
+    @pytest.fixture
+    def container_registry(self, acme: PluginManager) -> Any:
+        return acme.flavor("container_registry", "acme").build({"host": "registry.acme.example/team"})
+
+
+class TestAcmeOrchestrator(OrchestratorConformance):
+    """Its executions run in processes of their own."""
+
+    @pytest.fixture
+    def orchestrator(self, acme: PluginManager) -> Iterator[Any]:
+        made = acme.flavor("orchestrator", "acme").build({})
+        yield made
+        for process in made.processes:
+            process.wait(timeout=60)

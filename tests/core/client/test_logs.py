@@ -1,0 +1,142 @@
+"""Runtime logs through the client: selection, tail, follow."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from kitaru import KitaruClient, checkpoint, flow
+from kitaru.client.log_text import format_mcp_execution_logs
+from kitaru.errors import KitaruLogRetrievalError, KitaruUsageError
+from kitaru.models import LogEntry
+from kitaru.stack import assembly
+
+GO_ON = threading.Event()
+SAID = threading.Event()
+
+
+@checkpoint
+def speak(words: str) -> None:
+    print(words)
+    logging.getLogger("speaker").warning("logged %s", words)
+
+
+@flow
+def talk() -> None:
+    print("begin")
+    speak("one")
+    speak("two")
+    print("end")
+
+
+@checkpoint
+def stay() -> None:
+    print("waiting")
+    SAID.set()
+    assert GO_ON.wait(30)
+    print("waited")
+
+
+@flow
+def staying() -> None:
+    stay()
+
+
+@pytest.fixture
+def talked() -> str:
+    handle = talk.run()
+    handle.wait()
+    return handle.exec_id
+
+
+def messages(entries: list[LogEntry]) -> list[str]:
+    return [entry.message for entry in entries]
+
+
+def test_all_lines_in_order_with_their_place(talked: str) -> None:
+    entries = KitaruClient().executions.logs(talked)
+    assert messages(entries) == ["begin", "one", "logged one", "two", "logged two", "end"]
+    assert entries[0].checkpoint_name is None and entries[0].source == "stdout"
+    second = entries[4]
+    assert (second.checkpoint_name, second.invocation_id, second.level, second.source) == (
+        "speak",
+        "speak#2",
+        "WARNING",
+        "logging",
+    )
+    assert second.timestamp is not None and second.timestamp.endswith("+00:00")
+
+
+def test_selection_by_source_checkpoint_and_the_newest_lines(talked: str) -> None:
+    logs = KitaruClient().executions.logs
+    assert messages(logs(talked, source="runner")) == ["begin", "end"]
+    assert messages(logs(talked, source=" Step ")) == ["one", "logged one", "two", "logged two"]
+    assert messages(logs(talked, checkpoint="speak#2")) == ["two", "logged two"]
+    assert len(logs(talked, checkpoint="speak")) == 4
+    assert logs(talked, checkpoint="nobody") == []
+    assert messages(logs(talked, limit=2)) == ["logged two", "end"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"source": " ", "limit": 0}, "source="),
+        ({"source": "elsewhere"}, "allowed are all, step, runner"),
+        ({"limit": 0, "checkpoint": " "}, "limit=0"),
+        ({"checkpoint": " "}, "checkpoint is blank"),
+        ({"checkpoint": "a", "source": "runner"}, "exclude each other"),
+    ],
+)
+def test_bad_arguments_in_a_fixed_order(talked: str, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(KitaruUsageError, match=said):
+        KitaruClient().executions.logs(talked, **arguments)
+
+
+def test_follow_gives_lines_while_the_execution_runs_and_ends_with_it() -> None:
+    GO_ON.clear()
+    SAID.clear()
+    client = KitaruClient()
+    handle = staying.run()
+    assert SAID.wait(30)
+    lines = client.executions.follow_logs(handle.exec_id, interval=0.01)
+    assert next(lines).message == "waiting"
+    GO_ON.set()
+    assert messages(list(lines)) == ["waited"]
+
+
+def test_equal_lines_are_all_followed() -> None:
+    @checkpoint
+    def repeat() -> None:
+        for _ in range(3):
+            print("same")
+
+    @flow
+    def repeating() -> None:
+        repeat()
+
+    handle = repeating.run()
+    handle.wait()
+    followed = KitaruClient().executions.follow_logs(handle.exec_id)
+    assert messages(list(followed)) == ["same"] * 3
+
+
+def test_a_log_store_that_fails_is_a_log_retrieval_error(talked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def read(self, *_: Any, **__: Any) -> None:
+            raise OSError("the disk is gone")
+
+    monkeypatch.setattr(assembly, "open_log_store", lambda _: Broken())
+    with pytest.raises(KitaruLogRetrievalError, match="the disk is gone"):
+        KitaruClient().executions.logs(talked)
+
+
+def test_log_text_for_agents() -> None:
+    entries = [
+        LogEntry(message="hello", timestamp="2026-01-01T00:00:00+00:00", level="info", checkpoint_name="a"),
+        LogEntry(message="bare"),
+    ]
+    assert format_mcp_execution_logs(entries) == "2026-01-01T00:00:00+00:00 INFO [a] hello\nbare"
+    assert format_mcp_execution_logs([]) == "No log entries found."

@@ -1,0 +1,171 @@
+"""What runs inside a process that may be killed; and a small server that forks such processes quickly.
+
+``python -m tests.crash.worker`` reads rounds (one JSON object a line) from stdin, forks a process for each, and says
+on stdout which pid it got and, later, how it ended. It has imported everything and opened nothing, so a fork is as
+good as a fresh interpreter and a hundred times cheaper.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.crash import kernels, shapes
+
+from kitaru.errors import KitaruError, KitaruLeaseError
+from kitaru.journal.records import Owner
+from kitaru.plugins.manager import plugin_manager
+from kitaru.runtime import lease
+from kitaru.stack import assembly
+from kitaru.testing.crash import CrashingJournal, CrashPoint
+
+
+@dataclass
+class Order:
+    """What one process shall do."""
+
+    directory: str
+    shape: str
+    argument: int = 0
+    exec_id: str | None = None  # resume this one; None: start under the key
+    key: str | None = "battery"
+    crash: str | None = None
+    lease_seconds: float = 30.0
+    host: str | None = None  # pretend to be on another host: then only an expired lease lets others take over
+    store: str = ""  # where the store lies inside the directory; effects and answers lie beside it
+    file_bytes_max: int | None = None  # no file may grow beyond that
+    barrier: str | None = None  # begin only when this file exists
+    answer: str = "answer"
+
+
+def perform(order: Order) -> dict[str, Any]:
+    """Start or resume, wait for the end, and say how it ended."""
+    directory = Path(order.directory)
+    os.environ[shapes.EFFECTS_VARIABLE] = str(directory / "effects")
+    os.environ[shapes.GATES_VARIABLE] = str(directory)
+    os.environ.update(kernels.settings(directory / order.store, lease_seconds=order.lease_seconds))
+    if order.host is not None:
+        elsewhere = Owner(order.host, order.host, "test", os.getpid(), 1)
+        lease.this_owner = lambda: elsewhere
+    if order.file_bytes_max is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes_max, resource.RLIM_INFINITY))
+    kernel = assembly.open_kernel()
+    crashing = CrashingJournal(kernel.journal, CrashPoint.parse(order.crash) if order.crash else None)
+    crashing.append = _noting_refusals(crashing.append, directory)
+    kernel.journal = crashing
+    if order.barrier is not None:
+        Path(order.barrier + f".{os.getpid()}").touch()
+        while not os.path.exists(order.barrier):
+            time.sleep(0.0005)
+    try:
+        if order.exec_id is not None:
+            handle = kernels.resume(order.exec_id)
+        else:
+            handle = kernels.start(getattr(shapes, order.shape), order.argument, key=order.key)
+        result = handle.wait()
+    except KitaruError as error:
+        return {"error": type(error).__name__, "text": str(error), "writes": len(crashing.log)}
+    return {"exec_id": handle.exec_id, "result": repr(result), "writes": len(crashing.log)}
+
+
+def _noting_refusals(write: Callable[..., Any], directory: Path) -> Callable[..., Any]:
+    """Leave a file when a write is refused because somebody else has the lease."""
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return write(*args, **kwargs)
+        except KitaruLeaseError:
+            (directory / f"refused-{os.getpid()}").touch()
+            raise
+
+    return noting
+
+
+def answer(order: Order) -> int:
+    """Perform an order and leave the answer as a file; the exit status says whether that worked."""
+    path = Path(order.directory) / order.answer
+    try:
+        text = json.dumps(perform(order))
+        status = 0
+    except BaseException:
+        text = json.dumps({"crashed": traceback.format_exc()})
+        status = 70
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.replace(path)
+    return status
+
+
+def encode(order: Order) -> str:
+    return json.dumps(asdict(order))
+
+
+def _serve() -> None:
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_writer, False)
+    os.set_blocking(wake_reader, False)
+    signal.set_wakeup_fd(wake_writer)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    plugin_manager()  # read once here instead of in every fork
+    selector = selectors.DefaultSelector()
+    selector.register(0, selectors.EVENT_READ)
+    selector.register(wake_reader, selectors.EVENT_READ)
+    pending = b""
+    while True:
+        ready = {key.fd for key, _ in selector.select()}
+        if wake_reader in ready:
+            os.read(wake_reader, 4096)
+            _reap()
+        if 0 in ready:
+            data = os.read(0, 65536)
+            if not data:
+                return
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                _fork(line)
+
+
+def _fork(line: bytes) -> None:
+    pid = os.fork()
+    if pid:
+        _say({"pid": pid})
+        return
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    status = answer(Order(**json.loads(line)))
+    sys.stderr.flush()
+    os._exit(status)  # the flow is over; the server's own clean-up belongs to the server
+
+
+def _reap() -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _say({"pid": pid, "status": os.waitstatus_to_exitcode(status)})
+
+
+def _say(message: dict[str, Any]) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:  # one order, in a fresh interpreter
+        sys.exit(answer(Order(**json.loads(sys.argv[1]))))
+    _serve()
