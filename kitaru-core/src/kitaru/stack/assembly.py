@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,6 +48,7 @@ class _Open:
     kernel: Kernel
     settings: Settings
     stack: BuiltStack
+    pid: int
 
 
 _Key = tuple[str, str, str]
@@ -75,6 +77,11 @@ def open_kernel(
         KitaruJournalError: the journal cannot be opened.
         KitaruFeatureNotAvailableError: nothing installed opens this kind of journal.
     """
+    if settings is None and journal_url is not None and durability is None:
+        # An orchestrator in this process, called back a moment after `start_flow` looked at the settings.
+        latest = _latest
+        if latest is not None and latest.kernel.journal.url == journal_url and latest.pid == os.getpid():
+            return latest.kernel
     return _opened(settings or configured.resolve(), journal_url, durability).kernel
 
 
@@ -220,7 +227,7 @@ def _assemble(settings: Settings, url: str, durability: Literal["full", "process
         from kitaru.plugins.observers import ObserverSink
 
         kernel.events = ObserverSink(manager, journal)
-    return _Open(kernel, settings, stack)
+    return _Open(kernel, settings, stack, os.getpid())
 
 
 def _codec(settings: Settings) -> Codec:
