@@ -31,6 +31,16 @@ class Tally:
     points: int = 0
     kills: int = 0
 
+    def killed(self, *, point: bool = False) -> None:
+        """Count one kill; ``point``: at the chosen write point of a fresh execution."""
+        for tally in {id(self): self, id(total): total}.values():
+            tally.kills += 1
+            tally.points += point
+
+
+#: Everything this process has done.
+total = Tally()
+
 
 @contextmanager
 def reported(command: str, directory: Path) -> Iterator[None]:
@@ -56,8 +66,8 @@ def kill_at(forks: Forks, directory: Path, shape: str, side: str, point: int, se
         rng = random.Random(f"{shape} {side} {point} {seed}")
         order = Order(str(directory), shape, model.argument, crash=f"{side}:{point}")
         died = _died(forks.run(order))
-        tally.points += died
-        tally.kills += died
+        if died:
+            tally.killed(point=True)
         deaths = 0
         while died:
             root = oracle.observe()
@@ -70,7 +80,7 @@ def kill_at(forks: Forks, directory: Path, shape: str, side: str, point: int, se
             if not again:
                 oracle.conclude()
                 return True
-            tally.kills += 1
+            tally.killed()
             deaths += 1
             assert deaths < DEATHS_MAX, "I4: it makes no progress"
         oracle.conclude()
@@ -90,7 +100,7 @@ def kill_at_random(forks: Forks, directory: Path, shape: str, seed: int, kills: 
             process.ended.wait(0.002 + 0.04 * rng.random() ** 2)
             process.kill()
             if _died(process):
-                tally.kills += 1
+                tally.killed()
             root = oracle.observe()  # after every death: what it may cost is counted per process
             if root is not None and root.status == "completed":
                 break

@@ -192,6 +192,17 @@ def retry(size: int) -> int:
     return value
 
 
+@checkpoint
+def fill(label: object) -> str:
+    note("run", "fill", label)
+    return str(label)[:1] * 8_000
+
+
+@flow
+def filling(size: int) -> int:
+    return sum(len(fill(number)) for number in range(size))
+
+
 @flow
 def held(size: int) -> int:
     value = 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import selectors
 import signal
 import sys
@@ -47,6 +48,8 @@ class Order:
     crash: str | None = None
     lease_seconds: float = 30.0
     host: str | None = None  # pretend to be on another host: then only an expired lease lets others take over
+    store: str = ""  # where the store lies inside the directory; effects and answers lie beside it
+    file_bytes_max: int | None = None  # no file may grow beyond that
     barrier: str | None = None  # begin only when this file exists
     answer: str = "answer"
 
@@ -56,10 +59,12 @@ def perform(order: Order) -> dict[str, Any]:
     directory = Path(order.directory)
     os.environ[shapes.EFFECTS_VARIABLE] = str(directory / "effects")
     os.environ[shapes.GATES_VARIABLE] = str(directory)
-    os.environ.update(kernels.settings(directory, lease_seconds=order.lease_seconds))
+    os.environ.update(kernels.settings(directory / order.store, lease_seconds=order.lease_seconds))
     if order.host is not None:
         elsewhere = Owner(order.host, order.host, "test", os.getpid(), 1)
         lease.this_owner = lambda: elsewhere
+    if order.file_bytes_max is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes_max, resource.RLIM_INFINITY))
     kernel = assembly.open_kernel()
     crashing = CrashingJournal(kernel.journal, CrashPoint.parse(order.crash) if order.crash else None)
     crashing.append = _noting_refusals(crashing.append, directory)

@@ -51,11 +51,14 @@ def serialize_failure(failure: models.FailureInfo | None) -> dict[str, Any] | No
 
 
 def serialize_pending_wait(wait: models.PendingWait | None) -> dict[str, Any] | None:
-    """What is asked, of whom it may concern, since when and until when; None without a wait."""
+    """``wait_id``, ``name``, ``question``, ``schema``, ``metadata``, ``entered_waiting_at``, and ``expires_at`` of one
+    with a deadline; None without a wait."""
     if wait is None:
         return None
-    names = ("wait_id", "name", "question", "schema", "metadata", "entered_waiting_at", "expires_at")
-    return _pick(wait, names)
+    row = _pick(wait, ("wait_id", "name", "question", "schema", "metadata", "entered_waiting_at"))
+    if wait.expires_at is not None:
+        row["expires_at"] = to_jsonable(wait.expires_at, fallback_repr=True)
+    return row
 
 
 def serialize_artifact_ref(artifact: models.ArtifactRef) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ def user_output(*, to_stderr: bool) -> Iterator[tuple[Redirectable, Redirectable
     holds nothing but the command's JSON.
     """
     stdout, stderr = sys.stdout, sys.stderr
+    if isinstance(stdout, io.TextIOWrapper):
+        # Line by line also into a pipe: what a flow prints is followed live, and keeps its place among what its child
+        # processes write.
+        stdout.reconfigure(line_buffering=True)
     streams = Redirectable(stderr if to_stderr else stdout), Redirectable(stderr)
     saved = _divert_descriptor(stdout) if to_stderr else None
     sys.stdout, sys.stderr = streams

@@ -36,7 +36,7 @@ def write(value: Any, writer: Writer, path: str) -> dict[str, Any] | None:
         found = _write_collection(value, writer, path)
         if found is not None:
             return found
-    if "<locals>" in kind.__qualname__ or _found(kind) is not kind:
+    if not _reachable(kind):
         return None  # another process could not find the class: its values travel by pickle, if at all
     if isinstance(value, Enum):
         return {"$type": "enum", "class": writer.class_name(kind), "v": value._name_} if value._name_ else None
@@ -52,10 +52,32 @@ def write(value: Any, writer: Writer, path: str) -> dict[str, Any] | None:
     return None
 
 
+def _reachable(kind: Any) -> bool:
+    """Whether another process can find the class by its name, or make it of generic classes that it can find."""
+    if "<locals>" not in kind.__qualname__ and _found(kind) is kind:
+        return True
+    origin, arguments = _generic(kind)
+    return origin is not None and _reachable(origin) and all(map(_reachable, arguments))
+
+
+def _generic(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A parametrised pydantic model's generic class and arguments; ``(None, ())`` when it is none, or when an
+    argument is no class (``Box[list[int]]``)."""
+    generic = getattr(kind, "__pydantic_generic_metadata__", None) or {}
+    origin, arguments = generic.get("origin"), generic.get("args", ())
+    return (origin, arguments) if all(isinstance(one, type) for one in arguments) else (None, ())
+
+
 def _found(kind: type) -> Any:
-    found: Any = sys.modules.get(kind.__module__)
-    for part in kind.__qualname__.split("."):
-        found = getattr(found, part, None)
+    return loaded_attribute(sys.modules.get(kind.__module__), kind.__qualname__)
+
+
+def loaded_attribute(module: Any, qualname: str) -> Any:
+    """What a module holds under a dotted name, or None. Only what is there already: a module's ``__getattr__``, which
+    may import, is not asked."""
+    found = module
+    for part in qualname.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
     return found
 
 
@@ -110,7 +132,25 @@ def _write_model(value: Any, kind: type, writer: Writer, path: str) -> dict[str,
             [key, writer.write(item, f"{path}.{key}")] for key, item in value.__pydantic_private__.items()
         ]
     fields = [[key, writer.write(item, f"{path}.{key}")] for key, item in value.__dict__.items()]
-    return _form("pydantic", kind, writer, fields, **parts)
+    return {**_form("pydantic", kind, writer, fields, **parts), "class": _model_class(kind, writer)}
+
+
+def _model_class(kind: Any, writer: Writer) -> Any:
+    """A model's class name; ``[generic, [argument, ...]]`` for a parametrised one.
+
+    ``Box[int]`` exists only once somebody has written it: the process that resumes may not have come that far.
+    """
+    origin, arguments = _generic(kind)
+    if origin is None or not all(map(_reachable, arguments)):
+        return writer.class_name(kind)
+    return [writer.class_name(origin), [_model_class(one, writer) for one in arguments]]
+
+
+def _find_model(name: Any, reader: Reader) -> Any:
+    if isinstance(name, str):
+        return reader.find_class(name)
+    generic: Any = reader.find_class(name[0])
+    return generic[tuple(_find_model(one, reader) for one in name[1])]
 
 
 def _write_exception(value: BaseException, kind: type, writer: Writer, path: str) -> dict[str, Any]:
@@ -159,10 +199,10 @@ def _read_dataclass(form: dict[str, Any], reader: Reader) -> Any:
 
 
 def _read_model(form: dict[str, Any], reader: Reader) -> Any:
-    kind: Any = reader.find_class(form["class"])
+    kind = _find_model(form["class"], reader)
     if not hasattr(kind, "__pydantic_fields__") and not hasattr(kind, "model_fields"):
         raise _mismatch(kind, "a pydantic model")
-    made = kind.__new__(kind)
+    made: Any = object.__new__(kind)
     object.__setattr__(made, "__dict__", {key: reader.nested(item) for key, item in form["v"]})
     object.__setattr__(made, "__pydantic_fields_set__", set(form["set"]))
     extra = {key: reader.nested(item) for key, item in form.get("extra", ())}

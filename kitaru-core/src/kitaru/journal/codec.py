@@ -95,7 +95,7 @@ class Codec:
             return Encoded("json", b"null" if value is None else b"true" if value else b"false")
         serializer = self._serializer(kind) if self._by_type else None
         if serializer is not None:
-            return Encoded(f"custom:{serializer.name}", serializer.dump(value))
+            return Encoded(f"custom:{serializer.name}", self._dumped(serializer, value))
         writer = self._writer()
         tree = self._tree(writer, value)
         if writer.pickled:
@@ -129,7 +129,7 @@ class Codec:
                     f"this value was stored by the serializer {codec[7:]!r}, which no installed plugin supplies. "
                     "Install the plugin that stored it; see `kitaru plugins list`."
                 )
-            return serializer.load(bytes(data))
+            return self._loaded(serializer, data)
         raise KitaruCorruptionError(
             f"a stored value has the unknown codec {codec!r}. A newer Kitaru may have written it."
         )
@@ -201,6 +201,31 @@ class Codec:
             return writer.write(value, "")
         except RecursionError:
             raise _too_deep(value) from None
+        except KitaruSerializationError:
+            raise
+        except Exception as error:  # a property that raises, a container that another thread is changing
+            raise KitaruSerializationError(
+                f"the value ({_type_name(value)}) cannot be stored: {type(error).__name__}: {error}"
+            ) from error
+
+    @staticmethod
+    def _dumped(serializer: Serializer, value: Any) -> bytes:
+        try:
+            return serializer.dump(value)
+        except Exception as error:
+            raise KitaruSerializationError(
+                f"the serializer {serializer.name!r} cannot store a {_type_name(value)}: {type(error).__name__}: "
+                f"{error}"
+            ) from error
+
+    @staticmethod
+    def _loaded(serializer: Serializer, data: bytes) -> Any:
+        try:
+            return serializer.load(bytes(data))
+        except Exception as error:
+            raise KitaruSerializationError(
+                f"the serializer {serializer.name!r} cannot read what it stored: {type(error).__name__}: {error}"
+            ) from error
 
     @staticmethod
     def _dump(value: Any) -> str | None:

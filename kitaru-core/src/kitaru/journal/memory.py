@@ -184,8 +184,8 @@ class MemoryJournal:
             if stored is not None:
                 transitions.takes_over(stored, _copied_wait(wait))
                 return _copied_wait(stored)
-            stored = kept[wait.key] = _copied_wait(wait)
-            stored.name = transitions.free_name(wait.name, _names(kept.values(), wait.name))
+            name = transitions.free_name(wait.name, _names(kept.values(), wait.name))
+            stored = kept[wait.key] = replace(_copied_wait(wait), name=name)
             return _copied_wait(stored)
 
     def resolve_wait(

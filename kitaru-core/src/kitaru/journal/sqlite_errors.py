@@ -36,8 +36,9 @@ def translate(error: Exception, path: str, doing: str) -> KitaruRuntimeError:
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)):
         what = "is not a SQLite database" if isinstance(error, apsw.NotADBError) else "is damaged"
         return KitaruCorruptionError(
-            f"cannot {doing}: the journal file {path} {what} ({error}). It was left as it is. Run `kitaru doctor`; to "
-            "start with a new journal move the file away, or name another one with KITARU_JOURNAL_URL."
+            f"cannot {doing}: the journal file {path} {what} ({error}). It was left as it is. `kitaru doctor --salvage "
+            "NEW_FILE` copies what can still be read into a new journal; to start afresh move the file away, or name "
+            "another one with KITARU_JOURNAL_URL."
         )
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):

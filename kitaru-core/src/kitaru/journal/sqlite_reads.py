@@ -100,7 +100,8 @@ class ListingReader:
             called = f"CASE WHEN {gone} THEN 'interrupted' WHEN {rows.HAS_OPEN_WAITS} THEN 'waiting' ELSE 'running' END"
             options.append(f"(status = 'running' AND {called} IN (SELECT value FROM json_each(?)))")  # noqa: S608
             bindings += [*values, json.dumps(sorted(running))]
-        return f"({' OR '.join(options)})", bindings
+        narrowed = "" if "completed" in statuses else "status <> 'completed' AND "  # lets the partial index serve
+        return f"{narrowed}({' OR '.join(options)})", bindings
 
     def _gone_clause(self, alive: Alive) -> tuple[str, list[Any]]:
         """SQL that is true for a started execution whose owner is gone. Owners are few: they are probed first."""
@@ -112,7 +113,8 @@ class ListingReader:
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         gone, bindings = self._gone_clause(alive)
         sql = (
-            f"{rows.LIST_EXECUTIONS} WHERE ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "  # noqa: S608  the clause is a constant, values are bound
+            f"{rows.LIST_EXECUTIONS} WHERE status <> 'completed' "  # noqa: S608  the clause is a constant, values are bound
+            f"AND ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "
             "AND NOT EXISTS (SELECT 1 FROM executions AS parents WHERE parents.exec_id = executions.parent_exec_id "
             "AND parents.status NOT IN ('completed', 'failed', 'cancelled')) ORDER BY no"
         )
@@ -172,6 +174,8 @@ class ListingReader:
             if value is not None:
                 where.append(f"{column} = ?")
                 bindings.append(value)
+        if query.stack_name not in (None, "default"):
+            where.append("stack_name <> 'default'")  # lets the partial index serve
         if query.statuses:
             clause, values = self._status_clause(query.statuses, alive)
             where.append(clause)

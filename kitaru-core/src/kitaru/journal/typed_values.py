@@ -162,9 +162,8 @@ class Reader:
     def find_class(self, name: str) -> type:
         """The loaded class ``module:qualname``. Raises KitaruSerializationError when it is not loaded here."""
         module_name, _, qualname = name.partition(":")
-        found: Any = sys.modules.get(self._aliases.get(module_name, module_name)) or sys.modules.get(module_name)
-        for part in qualname.split("."):
-            found = getattr(found, part, None)
+        module = sys.modules.get(self._aliases.get(module_name, module_name)) or sys.modules.get(module_name)
+        found = class_values.loaded_attribute(module, qualname)
         if not isinstance(found, type):
             raise KitaruSerializationError(
                 f"a stored value is a `{module_name}.{qualname}`, which is not loaded in this process (moved, renamed "

@@ -134,7 +134,9 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
             loop.cancelled(frame, error)  # unless the execution stops, the flow's own code did it: the call's outcome
             raise
         except BaseException as error:
-            pause = attempt_failed(frame, error, failed)
+            entry, wanted = failed_attempt(frame, error, failed)
+            await loop.commit(entry)  # in its turn, like a completion: races end with failures too
+            pause = after_failure(frame, entry, error, wanted)
         else:
             try:
                 return await loop.completed(frame, value, args, kwargs)
@@ -238,43 +240,64 @@ def completed(frame: Frame, value: Any, args: tuple[Any, ...], kwargs: dict[str,
 def reject(frame: Frame, error: KitaruSerializationError | KitaruUsageError) -> BaseException:
     """Record that a call's outcome cannot stand. Not retried: the body would only run (and pay) again."""
     origin = FailureOrigin.RUNTIME if isinstance(error, KitaruSerializationError) else FailureOrigin.USER_CODE
-    commit_failure(frame, error, EntryKind.FAILED, origin)
+    entry = failure_entry(frame, error, EntryKind.FAILED, origin)
+    frame.run.commit(entry)
+    frame.run.kernel.emit_call(frame.run, entry)
+    remember_call(error, frame.key)
     return error
 
 
 def attempt_failed(frame: Frame, error: BaseException, failed: int) -> float:
     """Record a failed attempt; returns the pause before the next one, or raises ``error`` when none is left."""
+    entry, pause = failed_attempt(frame, error, failed)
+    frame.run.commit(entry)
+    return after_failure(frame, entry, error, pause)
+
+
+def failed_attempt(frame: Frame, error: BaseException, failed: int) -> tuple[Entry, float | None]:
+    """The entry of a failed attempt, and the pause before the next one; None: no further one follows.
+
+    Raises what stops the execution, if it stops: what a stopping body raises says nothing about the call.
+    """
     run = frame.run
     spec = frame.spec
     assert spec is not None
     run.inflight.pop(frame.key, None)
-    if run.stopping is not None:  # what a stopping body raises says nothing about the call
+    if run.stopping is not None:
         raise run.stopping.with_traceback(None) from error
     policy = spec.retry
     retries = policy.retries if policy.retries is not None else (run.spec.retries or 0)
     origin = getattr(error, "kitaru_origin", None) or FailureOrigin.USER_CODE
     if failed < retries and policy.applies(error):
-        commit_failure(frame, error, EntryKind.ATTEMPT_FAILED, origin)
-        return policy.pause(failed + 1)
+        return failure_entry(frame, error, EntryKind.ATTEMPT_FAILED, origin), policy.pause(failed + 1)
     # A type that the checkpoint's own `retry_on` names says for certain that the effect has not happened.
-    commit_failure(frame, error, EntryKind.FAILED, origin, certain=spec.effect and policy.applies(error))
-    raise error
+    certain = spec.effect and policy.applies(error)
+    return failure_entry(frame, error, EntryKind.FAILED, origin, certain=certain), None
 
 
-def commit_failure(
+def after_failure(frame: Frame, entry: Entry, error: BaseException, pause: float | None) -> float:
+    """Once the failure is committed: the pause before the next attempt, or ``error`` itself, raised."""
+    frame.run.kernel.emit_call(frame.run, entry)
+    if pause is None:
+        remember_call(error, frame.key)
+        raise error
+    return pause
+
+
+def failure_entry(
     frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin, *, certain: bool = False
-) -> None:
-    """Commit one attempt's failure with its traceback; a final one is remembered on the exception for ``retry``.
+) -> Entry:
+    """The entry of one attempt's failure, with its traceback.
 
-    ``certain``: an effect that failed this way has not happened; otherwise it is in doubt.
+    ``certain``: an effect that ended this way has not happened; otherwise one that has no further attempt is in doubt.
     """
     run = frame.run
     inputs = frame.inputs
     detail = call_detail(frame) or {}
     detail["failure"] = failures.failure_from(error, origin=origin, codec=run.codec)
-    if kind == EntryKind.FAILED and not certain and frame.spec is not None and frame.spec.effect:
+    if frame.spec is not None and frame.spec.effect and kind != EntryKind.ATTEMPT_FAILED and not certain:
         detail["in_doubt"] = True
-    entry = Entry(
+    return Entry(
         kind,
         frame.key,
         frame.name,
@@ -286,33 +309,11 @@ def commit_failure(
         None,
         detail,
     )
-    run.commit(entry)
-    run.kernel.emit_call(run, entry)
-    if kind == EntryKind.FAILED:
-        remember_call(error, frame.key)
 
 
 def cancelled(frame: Frame, error: BaseException) -> Entry:
     """The entry of a single call that the flow's own code cancelled."""
-    inputs = frame.inputs
-    assert inputs is not None
-    detail = call_detail(frame) or {}
-    detail["failure"] = failures.failure_from(error, origin=FailureOrigin.USER_CODE, codec=frame.run.codec)
-    if frame.spec is not None and frame.spec.effect:
-        detail["in_doubt"] = True
-    now = frame.run.clock.now()
-    return Entry(
-        EntryKind.CANCELLED,
-        frame.key,
-        frame.name,
-        frame.attempt,
-        frame.started_at,
-        now,
-        inputs.digest,
-        inputs.data,
-        None,
-        detail,
-    )
+    return failure_entry(frame, error, EntryKind.CANCELLED, FailureOrigin.USER_CODE)
 
 
 def next_attempt(frame: Frame) -> Frame:

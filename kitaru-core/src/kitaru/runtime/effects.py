@@ -203,7 +203,10 @@ def _fail(frame: Frame, recorded: Recorded, why: str) -> Any:
 
 
 def _still_in_doubt(frame: Frame, error: BaseException) -> None:
-    calls.commit_failure(frame, error, EntryKind.FAILED, FailureOrigin.USER_CODE)
+    entry = calls.failure_entry(frame, error, EntryKind.FAILED, FailureOrigin.USER_CODE)
+    frame.run.commit(entry)
+    frame.run.kernel.emit_call(frame.run, entry)
+    calls.remember_call(error, frame.key)
 
 
 def _reason(recorded: Recorded) -> str:

@@ -234,7 +234,8 @@ def _readable(value: Any) -> Any:
     if "$type" not in value:
         return {key: _readable(item) for key, item in value.items()}
     inner = _readable(value.get("v"))
-    name = str(value.get("class", "")).rpartition(":")[2]
+    kind = value.get("class", "")
+    name = str(kind[0] if isinstance(kind, list) else kind).rpartition(":")[2]
     if name:
         return {name: inner}
     return inner if value["$type"] in ("tuple", "set", "frozenset", "dict", "float") else {value["$type"]: inner}

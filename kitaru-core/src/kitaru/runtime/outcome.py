@@ -119,6 +119,12 @@ def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRec
         return kernel.decode(record.result) if record.result is not None else None
     if status is ExecutionStatus.FAILED:
         raise failed_error(record) from (cause or _recorded_cause(kernel, record))
+    if run is not None and run.status == "interrupted" and not status.finished:
+        # Said here, not read from the journal: that may be what could not be written (a full disk).
+        raise KitaruStateError(
+            f"execution {exec_id} is interrupted: {run.error}. What it recorded is kept. Run "
+            f"`kitaru executions resume {exec_id}` to continue it."
+        )
     raise _without_result(kernel, record, status)
 
 

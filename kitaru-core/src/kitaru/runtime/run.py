@@ -99,7 +99,7 @@ class Run:
         if self._pool is None:
             with self._making:
                 if self._pool is None:
-                    self._pool = Pool(self.max_concurrency, f"kitaru-{self.flow_name}")
+                    self._pool = Pool(self.max_concurrency)
         return self._pool
 
     @contextmanager

@@ -6,7 +6,6 @@ a resumed flow meets answers, results and lost races in the order in which it me
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from kitaru.runtime.control import ExecutionCancelled
 from kitaru.runtime.suspension import Hold, close_hold, next_key, open_hold
 
 if TYPE_CHECKING:
+    import asyncio
+
     from kitaru.runtime.kernel import Kernel
     from kitaru.runtime.run import Run
 
@@ -131,6 +132,8 @@ def _block(run: Run, asked: Asked, hold: Hold) -> None:
 
 async def answer_of_async(asked: Asked) -> tuple[str, Any]:
     """The async twin of :func:`answer_of`. Cancelling it (the flow's own code) withdraws the wait."""
+    import asyncio
+
     run = asked.frame.run
     loop = run.require_loop()
     entry = asked.entry
@@ -157,6 +160,8 @@ async def answer_of_async(asked: Asked) -> tuple[str, Any]:
 
 
 async def _await_end(run: Run, asked: Asked, hold: Hold) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     hold.woken = lambda: _call_on(loop, ended.set)

@@ -68,7 +68,7 @@ def an_entry(key: str = "work#1", **fields: Any) -> Entry:
         "attempt": 1,
         "started_at": 10,
         "ended_at": 20,
-        "inputs_digest": hashlib.sha256(key.encode()).digest(),
+        "inputs_digest": hashlib.sha256(repr(key).encode("ascii", "backslashreplace")).digest(),
         "inputs": b'{"x":1}',
         "output": a_payload(),
         "detail": {"label": "work", "ü": [1, None, {"deep": 1.5}]},
