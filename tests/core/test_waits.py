@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -543,3 +544,69 @@ def test_recorded_waits_are_json_for_interfaces() -> None:
     assert row["pending_waits"] == [row["pending_wait"]] and row["pending_wait"]["expires_at"]
     answer(handle, True)
     handle.wait(timeout=30)
+
+
+def test_a_child_that_is_resumed_by_itself_lets_its_parent_go_on() -> None:
+    handle = parent.run()
+    with pytest.raises(KitaruWaitingError):
+        handle.wait(timeout=30)
+    (child,) = KitaruClient().executions.get(handle.exec_id).children
+    KitaruClient().executions.input(child.exec_id, value="me", resume=False)
+    KitaruClient().executions.resume(child.exec_id)
+    assert until(lambda: KitaruClient().executions.status(handle.exec_id) == "completed")
+    assert handle.wait(timeout=30) == "signed by me"
+
+
+def test_an_aborted_wait_is_asked_again_when_its_execution_is_resumed() -> None:
+    handle = asks.run("bool", name="approve")
+    asked(handle)
+    KitaruClient().executions.abort_wait(handle.exec_id)
+    with pytest.raises(KitaruExecutionError):
+        handle.wait(timeout=30)
+    KitaruClient().executions.resume(handle.exec_id)
+    assert asked(handle) == ["approve"]
+    answer(handle, True)
+    until(lambda: handle.status == "completed")
+
+
+def test_ctrl_c_at_the_question_aborts_the_wait(tmp_path: Path) -> None:
+    (tmp_path / "guarded.py").write_text(SCRIPT)
+    ours, theirs = os.openpty()
+    owner = subprocess.Popen([sys.executable, "guarded.py", "600"], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"> " not in shown:
+        shown += os.read(ours, 4096)
+    owner.send_signal(signal.SIGINT)
+    owner.wait(60)
+    os.close(ours)
+    execution = KitaruClient().executions.latest()
+    assert execution.status == "cancelled" and execution.status_reason == "wait `go` was aborted"
+
+
+def test_an_answer_from_elsewhere_wins_over_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "guarded.py").write_text(SCRIPT)
+    ours, theirs = os.openpty()
+    owner = subprocess.Popen([sys.executable, "guarded.py", "600"], stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"> " not in shown:
+        shown += os.read(ours, 4096)
+    client = KitaruClient()
+    client.executions.input(client.executions.latest().exec_id, value=8)
+    assert owner.wait(60) == 0
+    os.close(ours)
+    assert client.executions.latest().result() == 8
+
+
+def test_the_prompt_can_be_turned_off(tmp_path: Path) -> None:
+    (tmp_path / "guarded.py").write_text(SCRIPT)
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "KITARU_INTERACTIVE": "0"}
+    done = subprocess.run(
+        [sys.executable, "guarded.py", "0"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, timeout=60
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+    assert done.returncode == 0 and b"let go" in shown and b"> " not in shown

@@ -101,7 +101,11 @@ class MemoryJournal:
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._writing():
             no, record = self._require(exec_id)
+            cancelled = record.status == "cancelled"
             previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            for wait in self._waits[no].values():
+                if cancelled and wait.status == "aborted":
+                    wait.status, wait.resolved_at = "open", None
             self._rows[no - 1] = record
             return Claimed(_copied(record), self._lease(no, record), previous)
 
@@ -131,6 +135,7 @@ class MemoryJournal:
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         transitions.check_end(status)
         with self._writing():
@@ -143,6 +148,7 @@ class MemoryJournal:
             )
             self._insert(lease, entries)
             self._rows[lease.no - 1] = _copied(record)
+            self._wake(parent, ended_at)
 
     append_durably = append  # nothing here outlives the process: there is only one durability
 
@@ -222,6 +228,8 @@ class MemoryJournal:
             no, record = self._require(exec_id)
             transitions.check_cancel(record)
             self._cancel(self._rows[no - 1], alive, reason)
+            if self._rows[no - 1].status == "cancelled":
+                self._wake(record.parent_exec_id, self._now())
             return self.get(exec_id)
 
     def _cancel(self, record: ExecutionRecord, alive: Alive, reason: str | None = None) -> None:

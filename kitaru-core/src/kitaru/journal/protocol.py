@@ -74,7 +74,7 @@ class Journal(Protocol):
         when it has no owner, its lease has expired, or ``alive(owner)`` is False (None: cannot tell). A claim of
         an execution with a lost owner raises ``owners_lost`` by one, that of a failed one sets it to 0; any claim
         clears ``cancel_requested`` and what an earlier end left (``ended_at``, ``failure``, ``status_reason``,
-        ``wake_at``).
+        ``wake_at``), and that of a cancelled one opens its aborted waits again.
 
         Raises:
             KitaruNotFoundError: no such execution.
@@ -109,8 +109,11 @@ class Journal(Protocol):
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         """Commit ``entries`` and the end of the execution (completed, failed or cancelled) and drop the lease.
+
+        ``parent``, the execution whose child this is, is due from now on if it is suspended, and those above it too.
 
         Sending the same end again after a KitaruJournalError is a no-op where it was committed.
 
@@ -174,8 +177,9 @@ class Journal(Protocol):
         """Ask for the end of an execution and return its record as it is afterwards.
 
         Without a live owner it is ``cancelled`` at once, with ``reason`` (and its fence raised, so a zombie stays
-        out); with one ``cancel_requested`` is set and the owner ends it. Children are asked too. A finished execution:
-        KitaruStateError with id and status. No such execution: KitaruNotFoundError.
+        out), and what is suspended on it is due; with one ``cancel_requested`` is set and the owner ends it. Children
+        are asked too. A finished execution: KitaruStateError with id and status. No such execution:
+        KitaruNotFoundError.
         """
 
     def poll_cancelled(self, leases: Sequence[Lease]) -> list[str]:

@@ -224,6 +224,8 @@ class SqliteJournal:
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._write("claim an execution"):
             no, record = self._require(exec_id)
+            if record.status == "cancelled":
+                sqlite_waits.reopen(self._cursor.execute, no)
             previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
             self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
             return Claimed(record, self._lease(no, record), previous)
@@ -253,6 +255,7 @@ class SqliteJournal:
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         transitions.check_end(status)
         with self._write("finish an execution"):
@@ -263,6 +266,8 @@ class SqliteJournal:
                 )
                 self._insert(lease, entries)
                 self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
+                if parent is not None:
+                    sqlite_waits.wake(self._cursor.execute, parent, ended_at)
 
     def suspend(
         self,
@@ -327,6 +332,8 @@ class SqliteJournal:
             no, record = self._require(exec_id)
             transitions.check_cancel(record)
             self._cancel(no, record, alive, reason)
+            if record.status == "cancelled" and record.parent_exec_id is not None:
+                sqlite_waits.wake(self._cursor.execute, record.parent_exec_id, self._now())
             return self._require(exec_id)[1]
 
     def _cancel(self, no: Any, record: ExecutionRecord, alive: Alive, reason: str | None = None) -> None:

@@ -78,6 +78,11 @@ def resolved(
     return stored
 
 
+def reopen(execute: Execute, exec_no: int) -> None:
+    """Open aborted waits again: the execution that was cancelled with them is continued."""
+    execute("UPDATE waits SET status = 'open', resolved_at = NULL WHERE exec_no = ? AND status = 'aborted'", (exec_no,))
+
+
 def wake(execute: Execute, exec_id: str | None, at: int) -> None:
     """Make a suspended execution, and those above it that are suspended too, due at ``at``."""
     while exec_id is not None:

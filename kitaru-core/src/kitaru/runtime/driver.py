@@ -60,6 +60,8 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         run.kernel.events.execution_finished(run.exec_id)
     if status == "lost" and isinstance(error, ExecutionSuspended):
         _go_on(run)
+    elif run.record.parent_exec_id is not None and status in ("completed", "failed", "cancelled"):
+        _continue_parent(run, run.record.parent_exec_id)
     run.ended(status, value, error)
     # After the end is published: a slow observer holds up the exit of the program, never a result.
     if run.kernel.events is not None:
@@ -71,6 +73,15 @@ def _go_on(run: Run) -> None:
     try:
         run.kernel.resume(run.exec_id, run.spec, ("waiting",))
     except KitaruError:  # somebody else was faster, or the journal does not answer: it is due, and `recover` finds it
+        return
+
+
+def _continue_parent(run: Run, parent: str) -> None:
+    """Continue the execution that was suspended on this child; one that runs, or cannot be loaded here, is let be."""
+    try:
+        if run.journal.get(parent).status == "waiting":
+            run.kernel.resume(parent, accept=("waiting",))
+    except KitaruError:  # it is due: `recover` continues it
         return
 
 
@@ -167,7 +178,14 @@ def _finish(
     _patiently(
         run,
         lambda: run.journal.finish(
-            run.lease, status, ended_at=ended_at, result=result, failure=failure, status_reason=reason, entries=entries
+            run.lease,
+            status,
+            ended_at=ended_at,
+            result=result,
+            failure=failure,
+            status_reason=reason,
+            entries=entries,
+            parent=run.record.parent_exec_id,
         ),
     )
 

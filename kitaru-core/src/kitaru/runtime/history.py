@@ -129,7 +129,10 @@ def load(entries: Iterable[Entry]) -> History:
     listed = entries if isinstance(entries, list) else list(entries)
     calls = _calls(listed)
     nested = any("/" in key for key in calls)
-    ended = {key for key, recorded in calls.items() if recorded.outcome is not None} if nested else set()
+    ended: set[str] = set()
+    if nested:  # a child flow is no such call: what was read from its handle lies inside its key
+        outcomes = ((key, recorded.outcome) for key, recorded in calls.items())
+        ended = {key for key, outcome in outcomes if outcome is not None and outcome.kind is not EntryKind.CHILD}
     order = history.order
     for key, recorded in calls.items():
         if nested and _inside(key, ended):

@@ -222,3 +222,30 @@ class WaitContract:
 
     def test_create_has_no_waits(self, journal: Journal) -> None:
         assert journal.create(a_record(), an_owner(), LEASE_SECONDS).record.open_waits == 0
+
+    @pytest.mark.parametrize("how", ["finish", "request_cancel"])
+    def test_the_end_of_a_child_wakes_what_is_suspended_on_it(self, journal: Journal, how: str) -> None:
+        grandparent = with_status(journal, "waiting")
+        parent = with_status(journal, "waiting", parent_exec_id=grandparent)
+        lease = started(journal, parent_exec_id=parent)
+        if how == "finish":
+            journal.finish(lease, "failed", ended_at=66, parent=parent)
+        else:
+            journal.suspend(lease, wake_at=None)
+            journal.request_cancel(lease.exec_id, living)
+        dues = [journal.get(one).wake_at for one in (parent, grandparent)]
+        assert dues[0] is not None and dues[0] == dues[1] and (how != "finish" or dues == [66, 66])
+
+    def test_continuing_a_cancelled_execution_opens_its_aborted_waits(self, journal: Journal) -> None:
+        lease = started(journal)
+        answered, aborted = (journal.open_wait(lease, a_wait(lease, name)) for name in ("one", "two"))
+        journal.resolve_wait(lease.exec_id, answered.wait_id, "answered", a_payload(), 1)
+        journal.resolve_wait(lease.exec_id, aborted.wait_id, "aborted", None, 2)
+        journal.release(lease)
+        # Not yet cancelled: whoever continues it must meet the abortion.
+        lease = journal.claim(lease.exec_id, an_owner(2), LEASE_SECONDS, ("interrupted",), living).lease
+        assert [one.status for one in journal.waits(lease.exec_id)] == ["answered", "aborted"]
+        journal.finish(lease, "cancelled", ended_at=3)
+        journal.claim(lease.exec_id, an_owner(3), LEASE_SECONDS, ("cancelled",), living)
+        assert [one.status for one in journal.waits(lease.exec_id)] == ["answered", "open"]
+        assert journal.get(lease.exec_id).open_waits == 1
