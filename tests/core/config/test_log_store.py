@@ -106,7 +106,7 @@ def speaking() -> None:
 
 def test_a_preference_nobody_can_fulfil_stops_the_start(own_store: Path) -> None:
     set_global_log_store("nobody-has-this", endpoint="http://h", api_key="hidden")
-    with pytest.raises(KitaruPluginError, match="`nobody-has-this`.*global user config") as raised:
+    with pytest.raises(KitaruPluginError, match=r"`nobody-has-this`.*global user config") as raised:
         speaking.run()
     assert "hidden" not in str(raised.value)
     assert KitaruClient().executions.list() == [], "and nothing was created"

@@ -35,6 +35,7 @@ _SHOWN = (
     names.KITARU_PLUGINS_ENV,
     names.KITARU_LEASE_SECONDS_ENV,
     names.KITARU_LOG_CAPTURE_ENV,
+    names.KITARU_INTERACTIVE_ENV,
 )
 
 

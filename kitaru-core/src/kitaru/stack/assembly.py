@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +49,6 @@ class _Open:
     kernel: Kernel
     settings: Settings
     stack: BuiltStack
-    pid: int
 
 
 _Key = tuple[str, str, str]
@@ -58,6 +56,7 @@ _open: dict[_Key, _Open] = {}
 _latest: _Open | None = None
 _lock = threading.Lock()
 _clock_factory: Callable[[], Clock] = Clock
+_starting = threading.local()
 
 
 def open_kernel(
@@ -80,11 +79,6 @@ def open_kernel(
         KitaruJournalError: the journal cannot be opened.
         KitaruFeatureNotAvailableError: nothing installed opens this kind of journal.
     """
-    if settings is None and journal_url is not None and durability is None:
-        # An orchestrator in this process, called back a moment after `start_flow` looked at the settings.
-        latest = _latest
-        if latest is not None and latest.kernel.journal.url == journal_url and latest.pid == os.getpid():
-            return latest.kernel
     return _opened(settings or configured.resolve(), journal_url, durability).kernel
 
 
@@ -134,6 +128,7 @@ def start_flow(
     exec_id = launch.record.exec_id
     if launch.existed:
         return kernel, exec_id, kernel.continue_existing(launch, spec)
+    _starting.kernel = kernel
     try:
         orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
@@ -143,7 +138,38 @@ def start_flow(
             f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
         ) from error
+    finally:
+        _starting.kernel = None
     return kernel, exec_id, launch.run
+
+
+def continue_execution(kernel: Kernel, exec_id: str) -> None:
+    """Have the stack continue an execution that nobody drives, as after its answer has come; returns once it has been
+    taken over, or handed to an orchestrator of another place.
+
+    Raises KitaruBackendError when that did not work; the execution stays as it was.
+    """
+    with _lock:
+        opened = next((one for one in _open.values() if one.kernel is kernel), None)
+    if opened is None:
+        raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
+    orchestrator = opened.stack.orchestrator
+    if kernel.journal.url == "memory:":  # no other process can see it
+        kernel.recover(exec_id)
+    elif OrchestratorCapability.IN_PROCESS in orchestrator.capabilities:
+        from kitaru.stack.detached import continue_detached
+
+        continue_detached(kernel, exec_id, opened.settings)
+    else:
+        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+
+
+def kernel_to_start_on(journal_url: str | None) -> Kernel:
+    """For ``start_execution``: the kernel whose orchestrator calls back on this thread, else :func:`open_kernel`."""
+    starting: Kernel | None = getattr(_starting, "kernel", None)
+    if starting is not None and starting.journal.url == journal_url:
+        return starting
+    return open_kernel(journal_url=journal_url)
 
 
 def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None = None) -> FlowSpec:
@@ -266,7 +292,7 @@ def _assemble(settings: Settings, url: str, durability: Literal["full", "process
         from kitaru.plugins.observers import ObserverSink
 
         kernel.events = ObserverSink(manager, journal)
-    return _Open(kernel, settings, stack, os.getpid())
+    return _Open(kernel, settings, stack)
 
 
 def _codec(settings: Settings) -> Codec:
