@@ -63,6 +63,7 @@ class FlowDefinition(Generic[P, R]):
             cache=cache,
             retries=retries,
             idempotency_key=_checked_key(idempotency_key),
+            flow_defaults={"stack": self.stack, "cache": self.spec.cache, "retries": self.spec.retries},
         )
         frame = current_frame.get()
         if frame is not None:

@@ -223,7 +223,12 @@ def test_there_is_no_stack_of_that_name(monkeypatch: pytest.MonkeyPatch, where: 
 def test_the_default_stack_always_exists(tmp_path: Path) -> None:
     stack = select(None, Place(tmp_path))
     assert (stack.name, stack.type) == ("default", "local")
-    assert {one.kind for one in stack.components} == {"artifact_store", "log_store", "orchestrator"}
+    assert {one.kind for one in stack.components} == {
+        "artifact_store",
+        "log_store",
+        "secret_store",
+        "orchestrator",
+    }
     with pytest.raises(KitaruPluginError, match="has no secret_store"):
         stack.component("secret_store")
     with pytest.raises(KitaruUsageError, match="cannot be empty"):
