@@ -7,6 +7,7 @@ because reading one may need the user's code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -42,6 +43,10 @@ class Operations(Protocol):
     def retry(self, exec_id: str) -> Execution: ...
 
     def cancel(self, exec_id: str) -> Execution: ...
+
+    def replay(
+        self, exec_id: str, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
+    ) -> Execution: ...
 
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked."""
@@ -139,6 +144,7 @@ class CheckpointCall(Snapshot):
     ``invocation_id`` is its name for people (``research``, ``research#2``, ``outer/inner#2``), ``call_id`` a UUID.
     ``parent_call_id`` is the call inside whose body it was made; ``parent_call_ids`` are all calls around it, nearest
     first. ``started_at`` is when the last attempt began. ``cached``: answered by an equal call of another execution.
+    ``original_call_id``: in a replay, the call of its original that answered this one (or that an override stands for).
     """
 
     call_id: str
@@ -238,6 +244,12 @@ class Execution(Snapshot):
     def cancel(self) -> Execution:
         """Stop it for good. Raises like ``KitaruClient().executions.cancel``."""
         return self._connected().cancel(self.exec_id)
+
+    def replay(
+        self, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
+    ) -> Execution:
+        """Start a new execution from its records. Raises like ``KitaruClient().executions.replay``."""
+        return self._connected().replay(self.exec_id, from_=from_, overrides=overrides, **flow_inputs)
 
     def list_checkpoints(self) -> list[CheckpointCall]:
         """A copy of ``checkpoints``."""

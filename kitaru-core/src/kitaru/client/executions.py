@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kitaru.client import logs as log_reading
@@ -15,6 +15,8 @@ from kitaru.statuses import ExecutionStatus
 if TYPE_CHECKING:
     from kitaru.models import Execution, LogEntry
     from kitaru.runtime.kernel import Kernel
+
+_SETTINGS = ("stack", "image", "cache", "retries")
 
 
 class Executions:
@@ -146,6 +148,26 @@ class Executions:
             self._kernel.retry(exec_id)
         else:
             self._kernel.resume(exec_id)
+
+    def replay(
+        self, exec_id: str, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
+    ) -> Execution:
+        """Start a new execution from the records of this one, which stays as it is; returns at once.
+
+        Its flow is found again as it was recorded. Inputs called ``stack``, ``image``, ``cache`` and ``retries`` are
+        taken as settings, which flows cannot have as parameters. See ``FlowDefinition.replay`` for arguments, rules and
+        errors; also raises KitaruRuntimeError when the flow cannot be loaded here.
+        """
+        from kitaru.flows import replay_flow
+        from kitaru.runtime import original
+
+        record = original.read_record(self._kernel, _checked_id(exec_id))
+        flow = self._kernel.load_flow(record)
+        settings = {name: flow_inputs.pop(name) for name in _SETTINGS if name in flow_inputs}
+        handle = replay_flow(
+            flow, exec_id, from_=from_, overrides=overrides, flow_inputs=flow_inputs, kernel=self._kernel, **settings
+        )
+        return self.get(handle.exec_id)
 
     def cancel(self, exec_id: str) -> Execution:
         """Stop an execution and its children for good; ``resume`` can still continue it.

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
 from kitaru.runtime import identity
 
+if TYPE_CHECKING:
+    from kitaru.runtime.replay import Source
+
 _CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
-_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER))
+VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER))
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Recorded:
     outcome: Entry | None = None
     last_attempt: int = 0
     failed_attempts: int = 0
+    copies: list[Entry] | None = None  # answered by a replay's original: what to commit once the flow has it
 
     @property
     def inputs_digest(self) -> bytes | None:
@@ -54,12 +59,13 @@ class History:
     values: dict[str, Entry] = field(default_factory=dict)
     labels: dict[str, set[str]] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
+    source: Source | None = None  # of a replay: its original
     _used: set[str] = field(default_factory=set)
     _by_inputs: dict[tuple[str, str, bytes], list[str]] | None = None
 
     @property
     def empty(self) -> bool:
-        return not self.calls and not self.values
+        return not self.calls and not self.values and self.source is None
 
     def match(self, key: str, name: str, digest: bytes | None, *, strict: bool) -> Match:
         """Find the record for a call and consume it. ``strict``: a flow body's call, whose inputs must agree.
@@ -86,7 +92,7 @@ class History:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Make entries of an earlier attempt available again (a parent that is tried anew)."""
-        for recorded in _calls(entries).values():
+        for recorded in fold_calls(entries).values():
             self.calls[recorded.key] = recorded
             self._used.discard(recorded.key)
         self._by_inputs = None
@@ -126,7 +132,7 @@ def load(entries: Iterable[Entry]) -> History:
     """
     history = History()
     listed = entries if isinstance(entries, list) else list(entries)
-    calls = _calls(listed)
+    calls = fold_calls(listed)
     nested = any("/" in key for key in calls)
     ended = {key for key, recorded in calls.items() if recorded.outcome is not None} if nested else set()
     order = history.order
@@ -139,7 +145,7 @@ def load(entries: Iterable[Entry]) -> History:
             order.append(outcome.seq)
     order.sort(reverse=True)
     for entry in listed:
-        if entry.kind in _VALUE_KINDS:
+        if entry.kind in VALUE_KINDS:
             history.values[entry.key] = entry
         elif entry.kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
             for key in [key for key in history.values if key.startswith(entry.key + "/")]:
@@ -149,7 +155,8 @@ def load(entries: Iterable[Entry]) -> History:
     return history
 
 
-def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
+def fold_calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
+    """What entries (commit order) say of each call, child flows included, by key in the order they first name them."""
     calls: dict[str, Recorded] = {}
     for entry in entries:
         kind = entry.kind

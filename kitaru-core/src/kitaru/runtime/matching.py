@@ -67,6 +67,8 @@ def match(frame: Frame) -> Recorded | None:
     with run.lock:
         found = history.match(frame.key, frame.name, frame.inputs.digest, strict=in_flow_body)
         recorded = found.recorded
+        if recorded is None and history.source is not None:
+            recorded = history.source.answer(frame, found.key)
         if found.differs and run.spec.on_divergence != "error":
             history.consume(found.key)
             recorded = recorded if run.spec.on_divergence == "reuse" else None
