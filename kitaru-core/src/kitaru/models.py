@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.dataclasses import dataclass
@@ -19,6 +19,8 @@ from kitaru.statuses import CallStatus, ExecutionStatus
 
 __all__ = [
     "ArtifactRef",
+    "CheckDifference",
+    "CheckReport",
     "CheckpointAttempt",
     "CheckpointCall",
     "ChildExecution",
@@ -171,6 +173,36 @@ class ChildExecution(Snapshot):
     flow_name: str
     started_at: datetime | None = None
     parent_call_id: str | None = None
+
+
+class CheckDifference(Snapshot):
+    """An argument that a call was recorded with and would be made with now, in short readable forms."""
+
+    argument: str
+    recorded: str
+    now: str
+
+
+class CheckReport(Snapshot):
+    """What would become of an execution if it were continued with the code as it is now.
+
+    ``verdict``: ``continues`` at ``place``, the first call without a record; ``completes``; ``diverges`` at ``place``,
+    a call whose arguments differ from the recorded ones; ``fails`` in the flow's own code; ``unloadable``: the code
+    cannot be imported. ``message`` says it in words.
+    """
+
+    exec_id: str
+    flow_name: str | None = None
+    status: ExecutionStatus
+    verdict: Literal["continues", "completes", "diverges", "fails", "unloadable"]
+    message: str
+    place: str | None = None
+    differences: list[CheckDifference] = Field(default_factory=list)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the code can continue the execution."""
+        return self.verdict in ("continues", "completes")
 
 
 class LogEntry(Snapshot):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kitaru.client import checking
 from kitaru.client import logs as log_reading
+from kitaru.client.checking import TIMEOUT_SECONDS
 from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruUsageError
 from kitaru.journal.records import ExecutionQuery, ExecutionRecord
@@ -13,7 +15,7 @@ from kitaru.runtime import outcome
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
-    from kitaru.models import Execution, LogEntry
+    from kitaru.models import CheckReport, Execution, LogEntry
     from kitaru.runtime.kernel import Kernel
 
 _SETTINGS = ("stack", "image", "cache", "retries")
@@ -118,6 +120,20 @@ class Executions:
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked. For snapshots; see ``ArtifactRef.load``."""
         return self._kernel.decode(payload)
+
+    def check(self, exec_id: str, *, timeout: float = TIMEOUT_SECONDS) -> CheckReport:
+        """Whether the code as it is now can continue an execution, and where, without continuing it.
+
+        The flow body runs against the recorded history, in a process of its own: recorded calls answer, no checkpoint
+        runs, nothing is written, and the first call without a record ends it. What the flow's own code does between
+        checkpoints happens for real.
+
+        Raises:
+            KitaruStateError: it is completed.
+            KitaruTimeoutError: the flow's own code took more than ``timeout`` seconds.
+            KitaruRuntimeError: the process that checked it broke down.
+        """
+        return checking.check(self._kernel, _checked_id(exec_id), timeout)
 
     # -- steering -----------------------------------------------------------------------------------------------
 

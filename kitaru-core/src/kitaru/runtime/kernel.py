@@ -95,7 +95,7 @@ class Kernel:
         self.capture = capture
         self.events = events
         self.runs: dict[str, Run] = {}
-        self._blobs = blobs
+        self.blobs = blobs
         self._owner = owner
         self._pid = os.getpid()
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
@@ -117,7 +117,7 @@ class Kernel:
         if size <= self.inline_bytes_max:
             return Payload(encoded.codec, digest, size, data, None)
         ref = f"sha256/{digest.hex()}"
-        self._blobs().put(ref, data)
+        self.blobs().put(ref, data)
         return Payload(encoded.codec, digest, size, None, ref)
 
     def decode(self, payload: Payload) -> Any:
@@ -126,7 +126,7 @@ class Kernel:
 
     def read(self, payload: Payload) -> bytes:
         """The encoded bytes of a payload, its digest checked."""
-        data = payload.data if payload.data is not None else self._blobs().get(payload.ref or "")
+        data = payload.data if payload.data is not None else self.blobs().get(payload.ref or "")
         if hashlib.sha256(data).digest() != payload.digest:
             where = f"artifact {payload.ref}" if payload.ref else "the journal row"
             raise KitaruCorruptionError(
@@ -181,7 +181,7 @@ class Kernel:
             return Launch(created.record, self.runs.get(created.record.exec_id), existed=True)
         if created.lease is None:
             return Launch(created.record, None)
-        run = self._run(created.record, created.lease, spec, None)
+        run = self.make_run(created.record, created.lease, spec, None)
         with self._lock:
             self._prepared[run.exec_id] = (run, args, kwargs)
         return Launch(created.record, run)
@@ -285,7 +285,7 @@ class Kernel:
             with _without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None
-            run = self._run(claimed.record, claimed.lease, spec, known)
+            run = self.make_run(claimed.record, claimed.lease, spec, known)
         except BaseException:
             self.journal.release(claimed.lease)
             raise
@@ -346,9 +346,13 @@ class Kernel:
         self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
         return run
 
-    def _run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
-        run = Run(self, record, lease, spec, known)
-        if record.original_exec_id is not None:
+    def make_run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
+        """A run that knows its records: its own, and those of its original where it is a replay."""
+        return self.with_original(Run(self, record, lease, spec, known))
+
+    def with_original(self, run: Run) -> Run:
+        """``run``, answered by the records of its original too where it is a replay."""
+        if run.record.original_exec_id is not None:
             from kitaru.runtime import replay
 
             with _without_collections():

@@ -113,5 +113,7 @@ def _divergence(frame: Frame, recorded: Recorded) -> ExecutionDiverged:
         f"{ended} with other inputs. {'; '.join(lines) or 'the inputs differ'}. Three ways on: restore the code that "
         f"recorded it and run `kitaru executions retry {run.exec_id}`; let this flow run such calls again with "
         '@flow(on_divergence="rerun"); or keep the recorded results with @flow(on_divergence="reuse"). Values that '
-        "differ in every run (time, random) belong in kitaru.now(), kitaru.uuid4(), kitaru.random() or a checkpoint."
+        "differ in every run (time, random) belong in kitaru.now(), kitaru.uuid4(), kitaru.random() or a checkpoint.",
+        frame.key,
+        differences,
     )
