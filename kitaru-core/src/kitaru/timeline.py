@@ -47,6 +47,7 @@ class FoldedCall:
     checkpoint_type: str | None = None
     cached: bool = False
     original_call_id: str | None = None
+    in_doubt: bool = False  # an effect whose body began, and of whose end nothing certain is known
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,14 +98,18 @@ class Timeline:
 
     def _fold(self, entry: Entry) -> FoldedCall | None:
         kind = entry.kind
-        if kind == EntryKind.STARTED:
+        if kind in (EntryKind.STARTED, EntryKind.INTENT):
             call = self._call(entry)
+            call.in_doubt = call.in_doubt or kind == EntryKind.INTENT
             call.status, call.output = CallStatus.RUNNING, None
-            call.attempts.append(FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at))
+            last = call.attempts[-1] if call.attempts else None
+            if last is None or last.number != entry.attempt or last.status is not CallStatus.RUNNING:
+                call.attempts.append(FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at))
             return call
         if kind in _END_STATUS:
             call = self._call(entry)
             self._end_attempt(call, entry)
+            call.in_doubt = bool((entry.detail or {}).get("in_doubt"))
             if kind in OUTCOME_KINDS:
                 call.status = _END_STATUS[kind]
                 call.output, call.output_seq = entry.output, entry.seq

@@ -76,8 +76,34 @@ CREATE TABLE entries (
 CREATE INDEX entries_by_cache_key ON entries (cache_key) WHERE cache_key IS NOT NULL;
 """
 
+_WAITS = """
+CREATE TABLE waits (
+    exec_no INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    wait_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL,
+    question TEXT,
+    schema TEXT,
+    metadata TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    has_default INTEGER NOT NULL,
+    resolved_at INTEGER,
+    answer_codec TEXT,
+    answer_digest BLOB,
+    answer_size INTEGER,
+    answer_ref TEXT,
+    answer_data BLOB,
+    PRIMARY KEY (exec_no, key)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX waits_by_name ON waits (exec_no, name);
+-- Small whatever the journal's age: only the questions nobody has answered. Listings count them per execution.
+CREATE INDEX waits_open ON waits (exec_no) WHERE status = 'open';
+"""
+
 #: (number, SQL script), ascending. Each runs in a transaction of its own, together with its version number.
-MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST),)
+MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST), (2, _WAITS))
 
 #: The newest schema this library can read and write.
 SCHEMA_VERSION = MIGRATIONS[-1][0]

@@ -14,9 +14,19 @@ from typing import Any
 
 from kitaru.errors import KitaruJournalError, KitaruLeaseError
 from kitaru.journal import sqlite_rows as rows
-from kitaru.journal import transitions
+from kitaru.journal import sqlite_waits, transitions
 from kitaru.journal.protocol import Durability
-from kitaru.journal.records import Claimed, Created, Entry, ExecutionQuery, ExecutionRecord, Lease, Owner, Payload
+from kitaru.journal.records import (
+    Claimed,
+    Created,
+    Entry,
+    ExecutionQuery,
+    ExecutionRecord,
+    Lease,
+    Owner,
+    Payload,
+    WaitRecord,
+)
 from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
@@ -103,6 +113,10 @@ class SqliteJournal:
                     self._append_group(self._drain())
         if ticket.error is not None:
             raise ticket.error
+
+    def append_durably(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        with self._write("append entries", durable=True):
+            self._insert(lease, entries)
 
     def _append_one(self, lease: Lease, entry: Entry) -> None:
         entry.seq = lease.next_seq
@@ -210,6 +224,8 @@ class SqliteJournal:
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._write("claim an execution"):
             no, record = self._require(exec_id)
+            if record.status == "cancelled":
+                sqlite_waits.reopen(self._cursor.execute, no)
             previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
             self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
             return Claimed(record, self._lease(no, record), previous)
@@ -239,6 +255,7 @@ class SqliteJournal:
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         transitions.check_end(status)
         with self._write("finish an execution"):
@@ -249,14 +266,42 @@ class SqliteJournal:
                 )
                 self._insert(lease, entries)
                 self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
+                if parent is not None:
+                    sqlite_waits.wake(self._cursor.execute, parent, ended_at)
 
-    def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
+    def suspend(
+        self,
+        lease: Lease,
+        *,
+        wake_at: int | None,
+        entries: Sequence[Entry] = (),
+        waits: Sequence[str] = (),
+        children: Sequence[str] = (),
+    ) -> bool:
         with self._write("suspend an execution"):
+            execute = self._cursor.execute
+            due, wake_at = sqlite_waits.due_at_once(execute, lease.no, waits, children, wake_at)
             record = self._state(lease, "waiting", wake_at)
             if record is not None:
-                transitions.suspended(record, wake_at)
+                transitions.suspended(record, self._now() if due else wake_at)
                 self._insert(lease, entries)
-                self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
+                execute(rows.SET_STATE, rows.state_row(lease.no, record))
+            return due
+
+    def open_wait(self, lease: Lease, wait: WaitRecord, entries: Sequence[Entry] = ()) -> WaitRecord:
+        with self._write("open a wait"):
+            self._state(lease)
+            self._insert(lease, entries)
+            return sqlite_waits.opened(self._cursor.execute, lease.no, wait)
+
+    def resolve_wait(
+        self, exec_id: str, wait_id: str, status: str, answer: Payload | None, at: int, *, lease: Lease | None = None
+    ) -> WaitRecord:
+        with self._write("end a wait", durable=True):
+            if lease is not None:
+                self._state(lease)
+            no, record = self._require(exec_id)
+            return sqlite_waits.resolved(self._cursor.execute, no, record, wait_id, status, answer, at)
 
     def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
         with self._write("release an execution"):
@@ -282,15 +327,17 @@ class SqliteJournal:
             raise transitions.lost(lease)
         return record
 
-    def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
+    def request_cancel(self, exec_id: str, alive: Alive, reason: str | None = None) -> ExecutionRecord:
         with self._write("cancel an execution"):
             no, record = self._require(exec_id)
             transitions.check_cancel(record)
-            self._cancel(no, record, alive)
+            self._cancel(no, record, alive, reason)
+            if record.status == "cancelled" and record.parent_exec_id is not None:
+                sqlite_waits.wake(self._cursor.execute, record.parent_exec_id, self._now())
             return self._require(exec_id)[1]
 
-    def _cancel(self, no: Any, record: ExecutionRecord, alive: Alive) -> None:
-        transitions.cancelled(record, alive, self._now())
+    def _cancel(self, no: Any, record: ExecutionRecord, alive: Alive, reason: str | None = None) -> None:
+        transitions.cancelled(record, alive, self._now(), reason)
         self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
         for child in self._cursor.execute(rows.UNFINISHED_CHILDREN, (record.exec_id,)).fetchall():
             self._cancel(child[0], rows.read_execution(child), alive)
@@ -308,6 +355,9 @@ class SqliteJournal:
 
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
         return self._reader.entries(exec_id, after, prefix)
+
+    def waits(self, exec_id: str, *, open_only: bool = False) -> list[WaitRecord]:
+        return self._reader.waits(exec_id, open_only)
 
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         return self._reader.recoverable(now, alive)

@@ -12,8 +12,9 @@ import apsw
 
 from kitaru.errors import KitaruJournalError
 from kitaru.journal import sqlite_rows as rows
+from kitaru.journal import sqlite_waits
 from kitaru.journal.migrations import SCHEMA_VERSION
-from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Payload
+from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Payload, WaitRecord
 from kitaru.journal.sqlite_errors import translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
 from kitaru.journal.transitions import Alive, not_found
@@ -73,6 +74,13 @@ class ListingReader:
                 cursor = connection.execute(rows.ENTRIES_UNDER, (found[0], after, len(prefix), prefix))
             return rows.read_entries(cursor)
 
+    def waits(self, exec_id: str, open_only: bool) -> list[WaitRecord]:
+        with self._reading("read waits") as connection:
+            found = connection.execute("SELECT no FROM executions WHERE exec_id = ?", (exec_id,)).fetchone()
+            if found is None:
+                raise not_found(exec_id)
+            return sqlite_waits.listed(connection.execute, found[0], exec_id, open_only=open_only)
+
     def find_cached(self, cache_key: bytes) -> Payload | None:
         found = self._all("look up a cached result", rows.FIND_CACHED, (cache_key,))
         if not found:
@@ -83,12 +91,15 @@ class ListingReader:
     def _status_clause(self, statuses: Sequence[str], alive: Alive) -> tuple[str, list[Any]]:
         options: list[str] = ["status IN (SELECT value FROM json_each(?))"]
         bindings: list[Any] = [json.dumps([status for status in statuses if status not in ("running", "interrupted")])]
-        if "running" in statuses and "interrupted" in statuses:
+        running = {status for status in ("running", "interrupted", "waiting") if status in statuses}
+        if len(running) == 3:
             options.append("status = 'running'")
-        elif "running" in statuses or "interrupted" in statuses:
+        elif running:
+            # What a started execution is called depends on its owner, and on whether it waits for an answer.
             gone, values = self._gone_clause(alive)
-            options.append(f"(status = 'running' AND {'' if 'interrupted' in statuses else 'NOT '}{gone})")
-            bindings += values
+            called = f"CASE WHEN {gone} THEN 'interrupted' WHEN {rows.HAS_OPEN_WAITS} THEN 'waiting' ELSE 'running' END"
+            options.append(f"(status = 'running' AND {called} IN (SELECT value FROM json_each(?)))")  # noqa: S608
+            bindings += [*values, json.dumps(sorted(running))]
         narrowed = "" if "completed" in statuses else "status <> 'completed' AND "  # lets the partial index serve
         return f"{narrowed}({' OR '.join(options)})", bindings
 

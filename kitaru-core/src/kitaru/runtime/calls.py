@@ -59,6 +59,12 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if recorded is not None:
         if recorded.outcome is not None:
             return deliver(frame, recorded)
+        if recorded.doubt is not None and spec.effect:
+            from kitaru.runtime import effects
+
+            value = effects.settle(frame, recorded, args, kwargs)
+            if value is not effects.RUN:
+                return value
         frame.attempt = recorded.last_attempt + 1
     failed = recorded.failed_attempts if recorded is not None else 0
     if spec.cache or (spec.cache is None and run.spec.cache):
@@ -67,7 +73,7 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             run.commit(hit)
             assert hit.output is not None
             return run.kernel.decode(hit.output)
-    plain = spec.retry.timeout is None and not spec.isolated
+    plain = spec.plain
     while True:
         run.before_body(frame)
         token = current_frame.set(frame)
@@ -98,12 +104,13 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
     recorded = recall(frame, spec, args, kwargs)
     if recorded is not None:
         if recorded.outcome is not None:
-            await loop.turns.take(recorded.outcome.seq)
-            if recorded.copies is not None:
-                keep_copies(frame, recorded)
-            if recorded.outcome.kind == EntryKind.CANCELLED:
-                await loop.cancelled_again(recorded.outcome)
-            return deliver(frame, recorded)
+            return await deliver_in_turn(frame, recorded)
+        if recorded.doubt is not None and spec.effect:
+            from kitaru.runtime import effects
+
+            value = await effects.settle_async(frame, recorded, args, kwargs)
+            if value is not effects.RUN:
+                return value
         frame.attempt = recorded.last_attempt + 1
     failed = recorded.failed_attempts if recorded is not None else 0
     if spec.cache or (spec.cache is None and run.spec.cache):
@@ -182,11 +189,24 @@ def deliver(frame: Frame, recorded: Recorded) -> Any:
     raise error
 
 
+async def deliver_in_turn(frame: Frame, recorded: Recorded) -> Any:
+    """:meth:`deliver` to async code: when it is the turn of this outcome."""
+    loop = frame.run.require_loop()
+    outcome = recorded.outcome
+    assert outcome is not None
+    await loop.turns.take(outcome.seq)
+    if outcome.kind == EntryKind.CANCELLED:
+        if recorded.copies is not None:
+            keep_copies(frame, recorded)
+        await loop.cancelled_again(outcome)
+    return deliver(frame, recorded)
+
+
 def keep_copies(frame: Frame, recorded: Recorded) -> None:
     """A replay's call was answered by its original: its record becomes one of the replay, with the next commit."""
-    from kitaru.runtime import replay
+    from kitaru.runtime import replay_source
 
-    replay.keep(frame.run, recorded)
+    replay_source.keep(frame.run, recorded)
 
 
 def completed_entry(frame: Frame, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
@@ -269,7 +289,9 @@ def failed_attempt(frame: Frame, error: BaseException, failed: int) -> tuple[Ent
     origin = getattr(error, "kitaru_origin", None) or FailureOrigin.USER_CODE
     if failed < retries and policy.applies(error):
         return failure_entry(frame, error, EntryKind.ATTEMPT_FAILED, origin), policy.pause(failed + 1)
-    return failure_entry(frame, error, EntryKind.FAILED, origin), None
+    # A type that the checkpoint's own `retry_on` names says for certain that the effect has not happened.
+    certain = spec.effect and policy.applies(error)
+    return failure_entry(frame, error, EntryKind.FAILED, origin, certain=certain), None
 
 
 def after_failure(frame: Frame, entry: Entry, error: BaseException, pause: float | None) -> float:
@@ -281,12 +303,19 @@ def after_failure(frame: Frame, entry: Entry, error: BaseException, pause: float
     return pause
 
 
-def failure_entry(frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin) -> Entry:
-    """The entry of one attempt's failure, with its traceback."""
+def failure_entry(
+    frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin, *, certain: bool = False
+) -> Entry:
+    """The entry of one attempt's failure, with its traceback.
+
+    ``certain``: an effect that ended this way has not happened; otherwise one that has no further attempt is in doubt.
+    """
     run = frame.run
     inputs = frame.inputs
     detail = call_detail(frame) or {}
     detail["failure"] = failures.failure_from(error, origin=origin, codec=run.codec)
+    if frame.spec is not None and frame.spec.effect and kind != EntryKind.ATTEMPT_FAILED and not certain:
+        detail["in_doubt"] = True
     return Entry(
         kind,
         frame.key,

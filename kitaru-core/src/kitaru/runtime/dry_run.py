@@ -9,12 +9,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextvars
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast
 
 from kitaru.errors import KitaruError, KitaruStateError
 from kitaru.journal.protocol import Journal
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Payload
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Payload, WaitRecord
 from kitaru.runtime import driver, history, inputs
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.context import Frame, current_frame, invocation_id
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.inputs import Difference
     from kitaru.runtime.specs import FlowSpec
 
-_READS = frozenset(("url", "durability", "get", "find", "entries", "find_cached", "list", "info"))
+_READS = frozenset(("url", "durability", "get", "find", "entries", "list", "info", "waits"))
 Verdict = Literal["continues", "completes", "diverges", "fails", "unloadable"]
 
 _CENTURY_MICROSECONDS = 100 * 365 * 86_400 * 1_000_000
@@ -109,6 +110,18 @@ class DryRun(Run):
     def commit(self, entry: Entry) -> NoReturn:
         self.end(entry.name)
 
+    def commit_durably(self, entry: Entry) -> NoReturn:
+        self.end(entry.name)
+
+    def before_decision(self, frame: Frame) -> NoReturn:
+        self.end(f"the decision about {invocation_id(frame)}, which is in doubt")
+
+    def open_wait(self, wait: WaitRecord) -> WaitRecord:
+        for known in self.journal.waits(self.exec_id):
+            if known.key == wait.key and known.status != "open":
+                return known
+        return self.end(f"wait {wait.name}")
+
     def flush(self, older_than: int = 0, *, patient: bool = True) -> None:  # noqa: ARG002
         self.buffered.clear()
 
@@ -129,6 +142,16 @@ class ReadOnlyJournal:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    def find_cached(self, cache_key: bytes) -> Payload | None:  # noqa: ARG002
+        """Nothing: a call that another execution would answer has no record of its own either."""
+        return None
+
+    def append(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        """Dropped: what the flow is about to be told (an answer, say) need not be kept."""
+        for entry in entries:
+            entry.seq = lease.next_seq
+            lease.next_seq += 1
 
     def __getattr__(self, name: str) -> Any:
         if name in _READS:

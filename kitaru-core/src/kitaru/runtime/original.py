@@ -14,7 +14,7 @@ from kitaru.errors import (
     KitaruStateError,
     KitaruUsageError,
 )
-from kitaru.journal.records import Entry, ExecutionRecord
+from kitaru.journal.records import Entry, ExecutionRecord, WaitRecord
 from kitaru.runtime import inputs, outcome
 from kitaru.statuses import ExecutionStatus
 
@@ -29,6 +29,7 @@ class Original:
 
     record: ExecutionRecord
     entries: Sequence[Entry]
+    waits: Sequence[WaitRecord]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -68,7 +69,7 @@ def read(kernel: Kernel, spec: FlowSpec, exec_id: str, flow_inputs: Mapping[str,
     entries = kernel.journal.entries(exec_id)
     args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, kernel.codec)
     args, kwargs = _with(spec, args, kwargs, flow_inputs)
-    return Original(record, entries, args, kwargs)
+    return Original(record, entries, kernel.journal.waits(exec_id), args, kwargs)
 
 
 def _with(

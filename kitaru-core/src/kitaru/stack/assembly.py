@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +28,7 @@ from kitaru.stack.journals import open_journal
 from kitaru.stack.stacks import check_name, select
 
 if TYPE_CHECKING:
+    from kitaru.journal.records import WaitRecord
     from kitaru.runtime.replay import ReplayPlan
 
 _RESET_SECONDS = 5.0
@@ -52,13 +52,13 @@ class _Open:
     kernel: Kernel
     settings: Settings
     stack: BuiltStack
-    pid: int
 
 
 _Key = tuple[str, str, str]
 _open: dict[_Key, _Open] = {}
 _latest: _Open | None = None
 _lock = threading.Lock()
+_starting = threading.local()
 
 
 def open_kernel(
@@ -81,11 +81,6 @@ def open_kernel(
         KitaruJournalError: the journal cannot be opened.
         KitaruFeatureNotAvailableError: nothing installed opens this kind of journal.
     """
-    if settings is None and journal_url is not None and durability is None:
-        # An orchestrator in this process, called back a moment after `start_flow` looked at the settings.
-        latest = _latest
-        if latest is not None and latest.kernel.journal.url == journal_url and latest.pid == os.getpid():
-            return latest.kernel
     return _opened(settings or configured.resolve(), journal_url, durability).kernel
 
 
@@ -142,9 +137,21 @@ def start_replay(
     opened = _opened(settings, None, None) if kernel is None else _open_of(kernel)
     replayed = original.read(opened.kernel, spec, exec_id, flow_inputs)
     plan = build_replay_plan(
-        replayed.record, replayed.entries, from_=from_, overrides=overrides, flow_inputs=flow_inputs
+        replayed.record, replayed.entries, replayed.waits, from_=from_, overrides=overrides, flow_inputs=flow_inputs
     )
+    if plan.wait_overrides:
+        plan = dataclasses.replace(plan, wait_overrides=_checked_answers(exec_id, plan, replayed.waits))
     return _start(opened, settings, spec, replayed.args, replayed.kwargs, options, plan)
+
+
+def _checked_answers(exec_id: str, plan: ReplayPlan, waits: Sequence[WaitRecord]) -> dict[str, Any]:
+    from kitaru import answers
+
+    schemas = {wait.key: wait.schema for wait in waits}
+    return {
+        key: answers.check(schemas[key], value, wait=plan.wait_names[key], exec_id=exec_id)
+        for key, value in plan.wait_overrides.items()
+    }
 
 
 def _start(
@@ -177,6 +184,7 @@ def _start(
     exec_id = launch.record.exec_id
     if launch.existed:
         return kernel, exec_id, kernel.continue_existing(launch, spec)
+    _starting.kernel = kernel
     try:
         orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
@@ -186,7 +194,38 @@ def _start(
             f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
         ) from error
+    finally:
+        _starting.kernel = None
     return kernel, exec_id, launch.run
+
+
+def continue_execution(kernel: Kernel, exec_id: str) -> None:
+    """Have the stack continue an execution that nobody drives, as after its answer has come; returns once it has been
+    taken over, or handed to an orchestrator of another place.
+
+    Raises KitaruBackendError when that did not work; the execution stays as it was.
+    """
+    with _lock:
+        opened = next((one for one in _open.values() if one.kernel is kernel), None)
+    if opened is None:
+        raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
+    orchestrator = opened.stack.orchestrator
+    if kernel.journal.url == "memory:":  # no other process can see it
+        kernel.recover(exec_id)
+    elif OrchestratorCapability.IN_PROCESS in orchestrator.capabilities:
+        from kitaru.stack.detached import continue_detached
+
+        continue_detached(kernel, exec_id, opened.settings)
+    else:
+        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+
+
+def kernel_to_start_on(journal_url: str | None) -> Kernel:
+    """For ``start_execution``: the kernel whose orchestrator calls back on this thread, else :func:`open_kernel`."""
+    starting: Kernel | None = getattr(_starting, "kernel", None)
+    if starting is not None and starting.journal.url == journal_url:
+        return starting
+    return open_kernel(journal_url=journal_url)
 
 
 def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None = None) -> FlowSpec:
@@ -274,7 +313,7 @@ def _assemble(settings: Settings, url: str, durability: Literal["full", "process
         from kitaru.plugins.observers import ObserverSink
 
         kernel.events = ObserverSink(manager, journal)
-    return _Open(kernel, settings, stack, os.getpid())
+    return _Open(kernel, settings, stack)
 
 
 def _codec(settings: Settings) -> Codec:
