@@ -168,6 +168,7 @@ def _call(exec_id: str, folded: FoldedCall, ended: bool, client: models.Operatio
         metadata=folded.metadata,
         checkpoint_type=folded.checkpoint_type,
         cached=folded.cached,
+        original_call_id=folded.original_call_id,
         parent_call_id=parents[0] if parents else None,
         parent_call_ids=parents,
         failure=attempts[-1].failure if attempts else None,

@@ -46,6 +46,7 @@ class FoldedCall:
     output_seq: int = 0
     checkpoint_type: str | None = None
     cached: bool = False
+    original_call_id: str | None = None
     in_doubt: bool = False  # an effect whose body began, and of whose end nothing certain is known
     metadata: dict[str, Any] = field(default_factory=dict)
 
@@ -112,7 +113,9 @@ class Timeline:
             if kind in OUTCOME_KINDS:
                 call.status = _END_STATUS[kind]
                 call.output, call.output_seq = entry.output, entry.seq
-                call.cached = bool((entry.detail or {}).get("cached"))
+                detail = entry.detail or {}
+                call.cached = bool(detail.get("cached"))
+                call.original_call_id = detail.get("original_call_id")
             return call
         if kind == EntryKind.REOPENED:
             reopened = self.calls.get(entry.key)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kitaru.config import connection, model_registry
 from kitaru.config import settings as configured
@@ -28,6 +28,10 @@ from kitaru.stack.built import BuiltStack
 from kitaru.stack.components import LogStore, OrchestratorCapability, Place, SecretStore
 from kitaru.stack.journals import open_journal
 from kitaru.stack.stacks import check_name, select
+
+if TYPE_CHECKING:
+    from kitaru.journal.records import WaitRecord
+    from kitaru.runtime.replay import ReplayPlan
 
 _RESET_SECONDS = 5.0
 
@@ -87,10 +91,14 @@ def open_log_store(kernel: Kernel) -> LogStore:
 
     Raises KitaruPluginError when its plugin is missing or unavailable.
     """
+    return _open_of(kernel).stack.log_store
+
+
+def _open_of(kernel: Kernel) -> _Open:
     with _lock:
         for one in _open.values():
             if one.kernel is kernel:
-                return one.stack.log_store
+                return one
     raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
 
 
@@ -106,7 +114,57 @@ def start_flow(
     not start it: the execution stands in the journal then, and the text says how to continue it.
     """
     settings = configured.resolve()
-    opened = _opened(settings, None, None)
+    return _start(_opened(settings, None, None), settings, spec, args, kwargs, options, None)
+
+
+def start_replay(
+    spec: FlowSpec,
+    exec_id: str,
+    options: RunOptions,
+    *,
+    from_: str | None,
+    overrides: Mapping[str, Any] | None,
+    flow_inputs: Mapping[str, Any],
+    kernel: Kernel | None = None,
+) -> tuple[Kernel, str, Run | None]:
+    """Like :func:`start_flow`, of a replay of the execution ``exec_id``, in its journal.
+
+    ``kernel``: one that :func:`open_kernel` gave; default: that of the settings in force. Raises like
+    ``FlowDefinition.replay``; nothing was created then.
+    """
+    from kitaru.runtime import original  # nothing of replay is loaded by those who never do it
+    from kitaru.runtime.replay import build_replay_plan
+
+    settings = configured.resolve()
+    opened = _opened(settings, None, None) if kernel is None else _open_of(kernel)
+    replayed = original.read(opened.kernel, spec, exec_id, flow_inputs)
+    plan = build_replay_plan(
+        replayed.record, replayed.entries, replayed.waits, from_=from_, overrides=overrides, flow_inputs=flow_inputs
+    )
+    if plan.wait_overrides:
+        plan = dataclasses.replace(plan, wait_overrides=_checked_answers(exec_id, plan, replayed.waits))
+    return _start(opened, settings, spec, replayed.args, replayed.kwargs, options, plan)
+
+
+def _checked_answers(exec_id: str, plan: ReplayPlan, waits: Sequence[WaitRecord]) -> dict[str, Any]:
+    from kitaru import answers
+
+    schemas = {wait.key: wait.schema for wait in waits}
+    return {
+        key: answers.check(schemas[key], value, wait=plan.wait_names[key], exec_id=exec_id)
+        for key, value in plan.wait_overrides.items()
+    }
+
+
+def _start(
+    opened: _Open,
+    settings: Settings,
+    spec: FlowSpec,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: RunOptions,
+    plan: ReplayPlan | None,
+) -> tuple[Kernel, str, Run | None]:
     kernel = opened.kernel
     stack_name = check_name(first(options.stack, settings.stack))
     spec = with_settings(spec, options, settings)
@@ -124,6 +182,7 @@ def start_flow(
         stack_name=stack_name,
         idempotency_key=options.idempotency_key,
         execution_spec=frozen,
+        replay=plan,
     )
     exec_id = launch.record.exec_id
     if launch.existed:
