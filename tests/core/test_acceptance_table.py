@@ -31,11 +31,16 @@ class Later:
     where: str
 
 
-Evidence = str | Decided | Later
+@dataclass(frozen=True)
+class Coming:
+    """A test of a part of this issue that lands by itself: it must be there as soon as its file is."""
+
+    test: str
+
+
+Evidence = str | Decided | Later | Coming
 
 LLM = Later("issue 5: model calls")
-REPLAY = Later("issue 3: replay, which is about to land")
-ARTIFACTS = Later("issue 3: artifacts and metadata, which are about to land")
 STACKS = Later("issue 4: stacks and providers")
 SERVER = Later("issue 6: the server")
 
@@ -52,6 +57,10 @@ CONNECTION = "core/config/test_connection.py::"
 FILES = "core/config/test_files.py::"
 REDACTION = "core/config/test_redaction.py::"
 LOG_STORE = "core/config/test_log_store.py::"
+REPLAY = "core/runtime/test_replay.py::"
+PLAN = "core/runtime/test_replay_plan.py::"
+ARTIFACTS = "core/test_artifacts.py::"
+METADATA = "core/test_metadata.py::"
 REGISTRY = "core/config/test_model_registry.py::"
 
 FLOWS: dict[str, list[Evidence]] = {
@@ -60,7 +69,7 @@ FLOWS: dict[str, list[Evidence]] = {
         CALLS + "test_a_flow_called_directly_is_refused_and_says_how_to_start_it",
         CALLS + "test_bad_flow_options_are_refused_at_decoration",
     ],
-    "flows have .replay": [REPLAY],
+    "flows have .replay": [Coming(REPLAY + "test_from_runs_the_frontier_and_what_was_called_after_it")],
     "the stack is restored when a submission fails; bindings are serialised": [
         Decided(18, "no start switches anything process-wide, so nothing is to be restored or serialised"),
         "core/stack/test_assembly.py::test_there_is_no_stack_of_that_name",
@@ -75,7 +84,10 @@ FLOWS: dict[str, list[Evidence]] = {
         REDACTION + "test_the_journal_gets_no_secret",
         RESUME + "test_settings_of_the_run_hold_after_a_resume",
     ],
-    "a replay validates the connection before it loads the source": [REPLAY],
+    "a replay validates the connection before it loads the source": [
+        Coming(REPLAY + "test_bad_replays_start_nothing"),
+        Coming(PLAN + "test_the_order_of_the_checks"),
+    ],
     "wait polls to completion": [
         Decided(8, "waiters are notified, and may give a timeout"),
         CONCURRENCY + "test_a_handle_can_time_out_and_the_execution_goes_on",
@@ -123,13 +135,24 @@ CHECKPOINTS: dict[str, list[Evidence]] = {
 }
 
 RECORDS: dict[str, list[Evidence]] = {
-    "log: targets, precedence, bad ids": [ARTIFACTS],
+    "log: targets, precedence, bad ids": [
+        Coming(METADATA + "test_metadata_of_calls_and_of_the_execution_are_merged_and_never_mix"),
+        Coming(METADATA + "test_ids_of_a_scope_are_checked"),
+        Coming(METADATA + "test_outside_a_flow_it_is_refused"),
+    ],
     "logged dicts merge, everything else keeps the latest": [
         MODELS + "test_logged_metadata_merges_dicts_and_keeps_the_latest_of_anything_else",
         MODELS + "test_metadata_of_unlike_kinds_does_not_merge",
     ],
-    "save: scope errors come before type errors; kinds": [ARTIFACTS],
-    "load: by name, by checkpoint; not found, ambiguous, bad id": [ARTIFACTS],
+    "save: scope errors come before type errors; kinds": [
+        Coming(ARTIFACTS + "test_outside_a_checkpoint_both_are_refused_whatever_their_arguments"),
+        Coming(ARTIFACTS + "test_bad_arguments_say_what_is_allowed"),
+    ],
+    "load: by name, by checkpoint; not found, ambiguous, bad id": [
+        Coming(ARTIFACTS + "test_another_execution_loads_what_was_saved_or_returned"),
+        Coming(ARTIFACTS + "test_an_ambiguous_name_lists_its_candidates"),
+        Coming(ARTIFACTS + "test_bad_arguments_say_what_is_allowed"),
+    ],
 }
 
 LLM_CALLS: dict[str, list[Evidence]] = {
@@ -270,8 +293,12 @@ CLIENTS: dict[str, list[Evidence]] = {
         CLIENT + "test_retry_of_anything_but_a_failed_execution_is_refused",
         CLIENT + "test_cancel_without_an_owner_is_immediate_and_resume_still_works",
     ],
-    "replay through the client": [REPLAY],
-    "an artifact knows its producer and loads": [CLIENT + "test_get_shows_calls_attempts_and_artifacts", ARTIFACTS],
+    "replay through the client": [Coming(REPLAY + "test_the_client_and_snapshots_replay")],
+    "an artifact knows its producer and loads": [
+        CLIENT + "test_get_shows_calls_attempts_and_artifacts",
+        Coming(ARTIFACTS + "test_the_client_lists_and_filters_artifacts"),
+        Coming(ARTIFACTS + "test_an_unknown_artifact_is_named"),
+    ],
     "logs: merging, filters, conflicts, early stop, none": [
         LOGS + "test_all_lines_in_order_with_their_place",
         LOGS + "test_selection_by_source_checkpoint_and_the_newest_lines",
@@ -287,8 +314,21 @@ CLIENTS: dict[str, list[Evidence]] = {
 }
 
 REPLAYS: dict[str, list[Evidence]] = {
-    "the plan: what is reused and what runs again": [Decided(15, "calls are reused before the frontier only"), REPLAY],
-    "selectors and overrides: errors": [REPLAY],
+    "the plan: what is reused and what runs again": [
+        Decided(15, "calls are reused before the frontier, while their inputs are unchanged"),
+        Coming(PLAN + "test_what_was_called_before_the_frontier_may_be_reused"),
+        Coming(PLAN + "test_the_calls_around_a_frontier_run_again_and_those_inside_them_before_it_are_reused"),
+        Coming(REPLAY + "test_only_what_depends_on_a_changed_input_runs"),
+        Coming(REPLAY + "test_without_from_nothing_runs_that_is_unchanged"),
+    ],
+    "selectors and overrides: errors": [
+        Coming(PLAN + "test_selectors_match_name_invocation_id_and_call_id"),
+        Coming(PLAN + "test_what_cannot_be_planned"),
+    ],
+    "waits, and overrides of answers": [
+        Coming("core/runtime/test_replay_waits.py::test_answers_before_the_frontier_are_reused"),
+        Coming("core/runtime/test_replay_waits.py::test_bad_answers_start_nothing"),
+    ],
 }
 
 SECTIONS = {
@@ -320,10 +360,17 @@ def test_every_line_is_kept_decided_or_still_to_come(evidence: list[Evidence]) -
     assert evidence
     for one in evidence:
         if isinstance(one, str):
-            file, _, name = one.partition("::")
-            assert name in names_in(file), one
+            require(one)
+        elif isinstance(one, Coming):
+            if (HERE / one.test.partition("::")[0]).exists():
+                require(one.test)
         elif isinstance(one, Decided):
             assert 1 <= one.number <= 28 and one.instead
             assert len(evidence) > 1, "a decision is kept by something, too"
         else:
             assert one.where.startswith("issue ")
+
+
+def require(test: str) -> None:
+    file, _, name = test.partition("::")
+    assert name in names_in(file), test

@@ -229,8 +229,8 @@ def test_the_default_stack_always_exists(tmp_path: Path) -> None:
         "secret_store",
         "orchestrator",
     }
-    with pytest.raises(KitaruPluginError, match="has no secret_store"):
-        stack.component("secret_store")
+    with pytest.raises(KitaruPluginError, match="has no container_registry"):
+        stack.component("container_registry")
     with pytest.raises(KitaruUsageError, match="cannot be empty"):
         select("  ", Place(tmp_path))
 

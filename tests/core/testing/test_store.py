@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -292,3 +294,15 @@ def test_an_interrupted_execution_is_resumed(kitaru_store: KitaruStore) -> None:
     assert handle.status == "interrupted"
     assert kitaru_store.resume(handle).wait() == "X"
     assert ran == ["write"]
+
+
+def test_loading_the_plugin_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, pytest, kitaru.testing.pytest_plugin\n"
+        "assert not {'pydantic', 'apsw', 'kitaru.client', 'kitaru.runtime.kernel'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_plugin_is_found_by_its_entry_point(request: pytest.FixtureRequest) -> None:
+    assert request.config.pluginmanager.has_plugin("kitaru")

@@ -40,6 +40,8 @@ class Secrets:
     def set(self, name: str, values: Mapping[str, str]) -> Secret:
         """Set values of a secret, which is made if there is none: its other values stay.
 
+        Reading and writing are two steps: of two processes that set values of one secret at once, one may be lost.
+
         Raises KitaruUsageError for no values, an empty one, or a key that is not made of letters, digits and ``_``.
         """
         given = _checked(values)
