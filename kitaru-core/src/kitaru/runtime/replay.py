@@ -250,9 +250,12 @@ def _select(exec_id: str, calls: Mapping[str, Recorded], names: Mapping[str, str
 
 def _select_wait(exec_id: str, waits: Sequence[WaitRecord], name: str) -> str:
     """The key of the wait that is called ``name``."""
-    for wait in waits:
-        if name in (wait.name, wait.wait_id):
-            return wait.key
+    found = [wait for wait in waits if name in (wait.name, wait.wait_id)]
+    if len(found) == 1:
+        return found[0].key
+    if found:
+        told = ", ".join(wait.wait_id for wait in found)
+        raise KitaruStateError(f"override 'wait.{name}' is ambiguous: use one of the wait ids {told}.")
     available = ", ".join(sorted(wait.name for wait in waits)) or "none"
     raise KitaruStateError(
         f"override 'wait.{name}': execution {exec_id} has recorded no wait `{name}`. Available: {available}."

@@ -84,9 +84,9 @@ class Source:
             taken.add(copied)
             self._reached = self._reached or key == self.frontier
             self._changed = self._changed or (copied is None and key not in self._around)
-        for key in [key for key in self.calls if identity.call_id(self.exec_id, key) in taken]:
-            del self.calls[key]
-            self._every.pop(key, None)
+        for key in [key for key in self._every if identity.call_id(self.exec_id, key) in taken]:
+            del self._every[key]
+            self.calls.pop(key, None)
 
     def answer(self, frame: Frame, key: str) -> Recorded | None:
         """The record that answers the call in ``frame``, whose key is ``key`` from now on; None: it runs.
