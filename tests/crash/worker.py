@@ -52,6 +52,8 @@ class Order:
     file_bytes_max: int | None = None  # no file may grow beyond that
     barrier: str | None = None  # begin only when this file exists
     answer: str = "answer"
+    replay_of: str | None = None  # replay this one instead of starting the flow
+    from_: str | None = None
 
 
 def perform(order: Order) -> dict[str, Any]:
@@ -76,6 +78,8 @@ def perform(order: Order) -> dict[str, Any]:
     try:
         if order.exec_id is not None:
             handle = kernels.resume(order.exec_id)
+        elif order.replay_of is not None:
+            handle = getattr(shapes, order.shape).replay(order.replay_of, from_=order.from_)
         else:
             handle = kernels.start(getattr(shapes, order.shape), order.argument, key=order.key)
         if order.shape in ("answered", "once"):
