@@ -20,6 +20,9 @@ _EXPORTS = {
     "now": "kitaru.values",
     "random": "kitaru.values",
     "uuid4": "kitaru.values",
+    "log": "kitaru.metadata",
+    "load": "kitaru.artifacts",
+    "save": "kitaru.artifacts",
     "sleep": "kitaru.waits",
     "configure": "kitaru.config",
     "KitaruClient": "kitaru.client",
@@ -46,6 +49,8 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)  # noqa: PLE0605  spelled out below for type checkers
 
 if TYPE_CHECKING:
+    from kitaru.artifacts import load as load
+    from kitaru.artifacts import save as save
     from kitaru.checkpoints import checkpoint as checkpoint
     from kitaru.checkpoints import unmapped as unmapped
     from kitaru.client import KitaruClient as KitaruClient
@@ -69,6 +74,7 @@ if TYPE_CHECKING:
     from kitaru.errors import KitaruWaitValidationError as KitaruWaitValidationError
     from kitaru.flows import flow as flow
     from kitaru.handles import FlowHandle as FlowHandle
+    from kitaru.metadata import log as log
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
     from kitaru.statuses import ExecutionStatus as ExecutionStatus
     from kitaru.values import current as current

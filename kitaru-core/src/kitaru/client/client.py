@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kitaru.client.artifacts import Artifacts
 from kitaru.client.executions import Executions
 from kitaru.client.recovery import Recovery, recover, recover_one, recoverable
 from kitaru.errors import KitaruFeatureNotAvailableError
@@ -44,6 +45,7 @@ class KitaruClient:
 
         self._kernel = assembly.open_kernel(journal_url=journal)
         self.executions = Executions(self._kernel)
+        self.artifacts = Artifacts(self.executions)
 
     @property
     def journal_url(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kitaru.client import logs as log_reading
+from kitaru.client.arguments import check_id, check_limit
 from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruUsageError
 from kitaru.journal.records import ExecutionQuery, ExecutionRecord
@@ -29,7 +30,7 @@ class Executions:
         """One execution with its calls, attempts, artifacts and children."""
         from kitaru import snapshots
 
-        record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))
+        record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))
         entries = self._kernel.journal.entries(exec_id)
         return snapshots.execution(record, entries, status, client=self)
 
@@ -58,12 +59,12 @@ class Executions:
             KitaruUserCodeError, KitaruDivergenceError, KitaruExecutionError: it failed or was cancelled.
             KitaruSerializationError: the result's type is not loaded in this process.
         """
-        record = self._kernel.journal.get(_checked_id(exec_id))
+        record = self._kernel.journal.get(check_id(exec_id))
         return outcome.value_of(self._kernel, exec_id, None, record)
 
     def status(self, exec_id: str) -> ExecutionStatus:
         """The public status alone: the cheapest question to ask."""
-        return outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))[1]
+        return outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))[1]
 
     def find(self, flow: str, idempotency_key: str) -> str | None:
         """The id of the execution of ``flow`` that was started under this key, or None."""
@@ -90,7 +91,7 @@ class Executions:
             KitaruLogRetrievalError: the log store does not answer.
         """
         selection = log_reading.Selection.checked(checkpoint, source, limit)
-        self._kernel.journal.get(_checked_id(exec_id))
+        self._kernel.journal.get(check_id(exec_id))
         return log_reading.read(self._kernel, exec_id, selection)
 
     def follow_logs(
@@ -103,7 +104,7 @@ class Executions:
         selection = log_reading.Selection.checked(checkpoint, source, None)
         if not interval > 0:
             raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
-        _checked_id(exec_id)
+        check_id(exec_id)
         return log_reading.follow(self._kernel, exec_id, selection, lambda: self.status(exec_id), interval)
 
     def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
@@ -111,7 +112,7 @@ class Executions:
 
         Light: needs no pydantic and reads only entries that are new.
         """
-        return watch(self._kernel, _checked_id(exec_id), interval)
+        return watch(self._kernel, check_id(exec_id), interval)
 
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked. For snapshots; see ``ArtifactRef.load``."""
@@ -141,7 +142,7 @@ class Executions:
 
     def drive(self, exec_id: str, *, retry: bool = False) -> None:
         """:meth:`resume` (or :meth:`retry`) without a snapshot: the shortest way to the first new call."""
-        _checked_id(exec_id)
+        check_id(exec_id)
         if retry:
             self._kernel.retry(exec_id)
         else:
@@ -153,7 +154,7 @@ class Executions:
         Without a living owner it is cancelled when this returns; otherwise its owner stops it: running async work at
         once, sync work at its next checkpoint. Raises KitaruStateError when it has finished.
         """
-        self._kernel.cancel(_checked_id(exec_id))
+        self._kernel.cancel(check_id(exec_id))
         return self.get(exec_id)
 
     # -- parts --------------------------------------------------------------------------------------------------
@@ -195,8 +196,7 @@ class Executions:
         Raises:
             KitaruUsageError: ``limit`` below 1, an unknown status, an unknown cursor.
         """
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise KitaruUsageError(f"limit={limit!r}: must be a whole number, 1 or more.")
+        check_limit(limit)
         wanted = parse_status(status)
         if cursor is not None:
             self._check_cursor(cursor)
@@ -223,9 +223,3 @@ def parse_status(status: ExecutionStatus | str | None) -> ExecutionStatus | None
     except ValueError:
         allowed = ", ".join(one.value for one in ExecutionStatus)
         raise KitaruUsageError(f"status={str(status)!r} is not a status: allowed are {allowed}.") from None
-
-
-def _checked_id(exec_id: str) -> str:
-    if not isinstance(exec_id, str) or not exec_id.strip():
-        raise KitaruUsageError(f"exec_id={exec_id!r}: must be the id of an execution. See `kitaru executions list`.")
-    return exec_id

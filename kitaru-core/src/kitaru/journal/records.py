@@ -23,6 +23,7 @@ class EntryKind(IntEnum):
     CHILD = 8  # a child flow was started; ``detail["exec_id"]`` names it
     METADATA = 9  # kitaru.log(); ``key`` is the call's key, or "" for the execution
     REOPENED = 10  # a failed call is open again (retry of an execution)
+    ARTIFACT = 11  # kitaru.save(): ``name`` is the artifact's, ``output`` its value, ``detail`` has type and tags
 
 
 #: Kinds that end a call: the last such entry of a key is the call's outcome.

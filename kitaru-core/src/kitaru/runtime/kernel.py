@@ -106,14 +106,17 @@ class Kernel:
         Raises KitaruSerializationError when it cannot be stored.
         """
         encoded = self.codec.encode(value)
-        data = encoded.data
+        return self.store(encoded.codec, encoded.data)
+
+    def store(self, codec: str, data: bytes) -> Payload:
+        """The payload of encoded bytes; large ones are in the artifact store before this returns."""
         digest = hashlib.sha256(data).digest()
         size = len(data)
         if size <= self.inline_bytes_max:
-            return Payload(encoded.codec, digest, size, data, None)
+            return Payload(codec, digest, size, data, None)
         ref = f"sha256/{digest.hex()}"
         self._blobs().put(ref, data)
-        return Payload(encoded.codec, digest, size, None, ref)
+        return Payload(codec, digest, size, None, ref)
 
     def decode(self, payload: Payload) -> Any:
         """The value of a payload, its digest checked. Raises KitaruCorruptionError when the bytes changed."""
