@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from kitaru.client import logs as log_reading
 from kitaru.client.arguments import check_id, check_limit
@@ -14,6 +14,8 @@ from kitaru.runtime import outcome
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from kitaru.models import Execution, LogEntry
     from kitaru.runtime.kernel import Kernel
 
@@ -71,6 +73,7 @@ class Executions:
         record = self._kernel.journal.find(flow, idempotency_key)
         return record.exec_id if record is not None else None
 
+    @overload
     def logs(
         self,
         exec_id: str,
@@ -78,33 +81,75 @@ class Executions:
         checkpoint: str | None = None,
         source: str = "all",
         limit: int | None = None,
-    ) -> list[LogEntry]:
-        """Runtime log lines, oldest first: what bodies printed and logged.
+        tail: int | None = None,
+        since: datetime | timedelta | str | None = None,
+        level: str | None = None,
+        call: str | None = None,
+        follow: Literal[False] = False,
+        interval: float = 0.5,
+    ) -> list[LogEntry]: ...
+    @overload
+    def logs(
+        self,
+        exec_id: str,
+        *,
+        checkpoint: str | None = None,
+        source: str = "all",
+        limit: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | str | None = None,
+        level: str | None = None,
+        call: str | None = None,
+        follow: Literal[True],
+        interval: float = 0.5,
+    ) -> Iterator[LogEntry]: ...
+    def logs(
+        self,
+        exec_id: str,
+        *,
+        checkpoint: str | None = None,
+        source: str = "all",
+        limit: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | str | None = None,
+        level: str | None = None,
+        call: str | None = None,
+        follow: bool = False,
+        interval: float = 0.5,
+    ) -> list[LogEntry] | Iterator[LogEntry]:
+        """Runtime log lines by time: what bodies printed and logged.
 
         Args:
             checkpoint: only calls of this name (or this invocation id).
             source: ``"step"`` for what checkpoints wrote, ``"runner"`` for the flow body, ``"all"`` for both.
-            limit: the *newest* so many lines.
+            limit: the *oldest* so many lines of those that match.
+            tail: the *newest* so many lines of those that match.
+            since: only lines from then on: a datetime (naive: UTC), an ISO text, or how long ago (``"10m"``).
+            level: only lines of this level and above; what was printed counts as INFO (stdout) or WARNING (stderr).
+            call: only this call, by its call id or invocation id.
+            follow: give lines as they come, from the first one (or the last ``tail``) until nobody drives the
+                execution any more; ``interval`` seconds lie between two looks. Errors come at the first step.
 
         Raises:
-            KitaruUsageError: a blank or unknown argument, ``checkpoint`` together with ``source="runner"``.
+            KitaruUsageError: a blank or unknown argument, or two that exclude each other.
             KitaruLogRetrievalError: the log store does not answer.
         """
-        selection = log_reading.Selection.checked(checkpoint, source, limit)
-        self._kernel.journal.get(check_id(exec_id))
-        return log_reading.read(self._kernel, exec_id, selection)
-
-    def follow_logs(
-        self, exec_id: str, *, checkpoint: str | None = None, source: str = "all", interval: float = 0.5
-    ) -> Iterator[LogEntry]:
-        """Log lines as they come, from the first one until nobody drives the execution any more.
-
-        ``interval`` is the pause between two looks, in seconds. Raises like :meth:`logs`, at the first step.
-        """
-        selection = log_reading.Selection.checked(checkpoint, source, None)
+        selection = log_reading.Selection.checked(
+            checkpoint=checkpoint,
+            source=source,
+            limit=limit,
+            tail=tail,
+            since=since,
+            level=level,
+            call=call,
+            now=self._kernel.clock.now(),
+        )
+        check_id(exec_id)
+        if not follow:
+            self._kernel.journal.get(exec_id)
+            return log_reading.read(self._kernel, exec_id, selection)
         if not interval > 0:
             raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
-        check_id(exec_id)
         return log_reading.follow(self._kernel, exec_id, selection, lambda: self.status(exec_id), interval)
 
     def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
