@@ -43,8 +43,10 @@ CREATE TABLE executions (
     inputs BLOB NOT NULL
 );
 CREATE INDEX executions_by_flow ON executions (flow_name, no);
-CREATE INDEX executions_by_status ON executions (status, no);
-CREATE INDEX executions_by_stack ON executions (stack_name, no) WHERE stack_name IS NOT NULL;
+-- Each index on a row that every start writes is one more page before the fsync. These two leave out what most rows
+-- have, which a listing finds soon enough by walking from the newest; queries that want them repeat their condition.
+CREATE INDEX executions_by_status ON executions (status, no) WHERE status <> 'completed';
+CREATE INDEX executions_by_stack ON executions (stack_name, no) WHERE stack_name <> 'default';
 CREATE INDEX executions_by_parent ON executions (parent_exec_id) WHERE parent_exec_id IS NOT NULL;
 CREATE UNIQUE INDEX executions_by_key ON executions (flow_name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 

@@ -89,7 +89,8 @@ class ListingReader:
             gone, values = self._gone_clause(alive)
             options.append(f"(status = 'running' AND {'' if 'interrupted' in statuses else 'NOT '}{gone})")
             bindings += values
-        return f"({' OR '.join(options)})", bindings
+        narrowed = "" if "completed" in statuses else "status <> 'completed' AND "  # lets the partial index serve
+        return f"{narrowed}({' OR '.join(options)})", bindings
 
     def _gone_clause(self, alive: Alive) -> tuple[str, list[Any]]:
         """SQL that is true for a started execution whose owner is gone. Owners are few: they are probed first."""
@@ -101,7 +102,8 @@ class ListingReader:
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         gone, bindings = self._gone_clause(alive)
         sql = (
-            f"{rows.LIST_EXECUTIONS} WHERE ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "  # noqa: S608  the clause is a constant, values are bound
+            f"{rows.LIST_EXECUTIONS} WHERE status <> 'completed' "  # noqa: S608  the clause is a constant, values are bound
+            f"AND ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "
             "AND NOT EXISTS (SELECT 1 FROM executions AS parents WHERE parents.exec_id = executions.parent_exec_id "
             "AND parents.status NOT IN ('completed', 'failed', 'cancelled')) ORDER BY no"
         )
@@ -161,6 +163,8 @@ class ListingReader:
             if value is not None:
                 where.append(f"{column} = ?")
                 bindings.append(value)
+        if query.stack_name not in (None, "default"):
+            where.append("stack_name <> 'default'")  # lets the partial index serve
         if query.statuses:
             clause, values = self._status_clause(query.statuses, alive)
             where.append(clause)

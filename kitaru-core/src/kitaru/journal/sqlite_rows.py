@@ -62,7 +62,9 @@ UNFINISHED_CHILDREN = (
 ASKED_TO_END = (
     "SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no IN (SELECT value FROM json_each(?)) ORDER BY no"
 )
-OWNERS = "SELECT DISTINCT owner FROM executions WHERE status = 'running' AND owner IS NOT NULL"
+OWNERS = (
+    "SELECT DISTINCT owner FROM executions WHERE status <> 'completed' AND status = 'running' AND owner IS NOT NULL"
+)
 # For salvage: rows one at a time, from either end.
 EXECUTIONS_AFTER = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no > ? ORDER BY no"  # noqa: S608
 EXECUTIONS_BACKWARDS = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions ORDER BY no DESC"  # noqa: S608

@@ -6,11 +6,13 @@ terminal, a subprocess, a pod or a job.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -273,8 +275,10 @@ class Kernel:
                 failed = (record.failure or {}).get("calls", ())
                 entries = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
                 self.journal.append(claimed.lease, entries)
-            past = self.journal.entries(exec_id)
-            run = Run(self, claimed.record, claimed.lease, spec, history.load(past) if past else None)
+            with _without_collections():
+                past = self.journal.entries(exec_id)
+                known = history.load(past) if past else None
+            run = Run(self, claimed.record, claimed.lease, spec, known)
         except BaseException:
             self.journal.release(claimed.lease)
             raise
@@ -361,3 +365,15 @@ class Kernel:
             f"{earlier.exec_id}, which was started with another {names or 'input'}. Use a new key for new inputs, or "
             f"`kitaru executions get {earlier.exec_id}` to see the earlier one."
         )
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No garbage collection inside: what a long history is made of lives on, and would be walked again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

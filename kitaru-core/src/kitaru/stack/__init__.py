@@ -23,6 +23,6 @@ def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
         KitaruRuntimeError: its flow cannot be loaded here; the execution stays as it was.
         KitaruUsageError, KitaruJournalError: the settings are bad, or the journal cannot be opened.
     """
-    from kitaru.stack.assembly import open_kernel
+    from kitaru.stack.assembly import kernel_to_start_on
 
-    open_kernel(journal_url=journal_url).start(exec_id)
+    kernel_to_start_on(journal_url).start(exec_id)

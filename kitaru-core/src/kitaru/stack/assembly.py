@@ -53,6 +53,7 @@ _Key = tuple[str, str, str]
 _open: dict[_Key, _Open] = {}
 _latest: _Open | None = None
 _lock = threading.Lock()
+_starting = threading.local()
 
 
 def open_kernel(
@@ -123,6 +124,7 @@ def start_flow(
     exec_id = launch.record.exec_id
     if launch.existed:
         return kernel, exec_id, kernel.continue_existing(launch, spec)
+    _starting.kernel = kernel
     try:
         orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
@@ -132,7 +134,17 @@ def start_flow(
             f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
         ) from error
+    finally:
+        _starting.kernel = None
     return kernel, exec_id, launch.run
+
+
+def kernel_to_start_on(journal_url: str | None) -> Kernel:
+    """For ``start_execution``: the kernel whose orchestrator calls back on this thread, else :func:`open_kernel`."""
+    starting: Kernel | None = getattr(_starting, "kernel", None)
+    if starting is not None and starting.journal.url == journal_url:
+        return starting
+    return open_kernel(journal_url=journal_url)
 
 
 def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None = None) -> FlowSpec:

@@ -208,6 +208,14 @@ class ClaimContract:
         with pytest.raises(KitaruLeaseError):
             journal.append(claimed.lease, [an_entry("zombie#2")])
 
+    def test_retrying_a_failed_execution_counts_lost_owners_afresh(self, journal: Journal) -> None:
+        lease = started(journal)
+        lease = journal.claim(lease.exec_id, an_owner(2), LEASE_SECONDS, ("interrupted",), dead).lease
+        journal.finish(lease, "failed", ended_at=1)
+        assert journal.get(lease.exec_id).owners_lost == 1
+        claimed = journal.claim(lease.exec_id, an_owner(3), LEASE_SECONDS, ("failed",), living)
+        assert claimed.record.owners_lost == 0 == journal.get(lease.exec_id).owners_lost
+
     def test_alive_is_asked_about_the_owner(self, journal: Journal) -> None:
         lease = started(journal)
         asked: list[Any] = []
