@@ -16,6 +16,7 @@ import struct
 import apsw
 import pytest
 
+from kitaru.journal.migrations import MIGRATIONS
 from kitaru.journal.records import ExecutionQuery
 from kitaru.journal.sqlite import SqliteJournal
 from kitaru.testing.conformance.journal_samples import a_record, an_entry, an_owner, dead, living, started
@@ -111,7 +112,8 @@ class Crashed:
         """``self.held[n]``: how many commits are whole once the log's first ``n`` frames are."""
         salts = self.log[16:24]
         self.held = [base]
-        schema = base == 0  # the first commit of a new file makes the schema: the state before any other is empty
+        # The first commits of a new file make the schema, one each migration: the state before any other is empty.
+        schema = len(MIGRATIONS) if base == 0 else 0
         for start in range(WAL_HEADER, len(self.log) - FRAME + 1, FRAME):
             header = self.log[start : start + FRAME_HEADER]
             if header[8:16] != salts:
@@ -119,7 +121,7 @@ class Crashed:
             (pages_after_commit,) = struct.unpack(">I", header[4:8])
             held = self.held[-1]
             if pages_after_commit:
-                held, schema = (held, False) if schema else (held + 1, False)
+                held, schema = (held, schema - 1) if schema else (held + 1, 0)
             self.held.append(held)
         assert self.held[-1] == len(self.states) - 1, "every commit has its frame"
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from kitaru.errors import KitaruJournalError
 from kitaru.journal import transitions
+from kitaru.journal.memory_retention import MemoryRetention, copied, copied_entry
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import (
     Claimed,
@@ -30,7 +29,7 @@ from kitaru.journal.transitions import FINISHED, Alive, public_status
 Records = list[ExecutionRecord]  # the class below has a method called list
 
 
-class MemoryJournal:
+class MemoryJournal(MemoryRetention):
     """See :class:`kitaru.journal.protocol.Journal` for the contract. Nothing in it survives the process.
 
     Records and entries are copied on the way in and out: a caller that changes one changes its own.
@@ -47,6 +46,7 @@ class MemoryJournal:
         self._rows: list[ExecutionRecord] = []  # row number - 1 is the place
         self._numbers: dict[str, int] = {}
         self._entries: dict[int, list[Entry]] = {}
+        self._gone: list[int] = []  # row numbers of removed executions whose entries may be left
         self._changes = 0
         self._closed = False
 
@@ -80,26 +80,26 @@ class MemoryJournal:
         if no is not None:  # sent again after a failure whose end was unknown
             stored = self._rows[no - 1]
             first = transitions.first_lease(stored, owner)
-            return Created(_copied(stored), self._lease(no, stored) if first else None)
+            return Created(copied(stored), self._lease(no, stored) if first else None)
         if record.idempotency_key is not None:
             earlier = self._find(record.flow_name, record.idempotency_key)
             if earlier is not None:
-                return Created(_copied(earlier), None, existed=True)
+                return Created(copied(earlier), None, existed=True)
         transitions.check_new(record)
-        stored = _copied(record)
+        stored = copied(record)
         if owner is not None:
             transitions.owned(stored, owner, self._expiry(lease_seconds))
         self._rows.append(stored)
         no = self._numbers[record.exec_id] = len(self._rows)
         self._entries[no] = []
-        return Created(_copied(stored), self._lease(no, stored) if owner is not None else None)
+        return Created(copied(stored), self._lease(no, stored) if owner is not None else None)
 
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._writing():
             no, record = self._require(exec_id)
             previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
             self._rows[no - 1] = record
-            return Claimed(_copied(record), self._lease(no, record), previous)
+            return Claimed(copied(record), self._lease(no, record), previous)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         lost = []
@@ -130,7 +130,7 @@ class MemoryJournal:
     ) -> None:
         transitions.check_end(status)
         with self._writing():
-            record = _copied(self._rows[lease.no - 1])
+            record = copied(self._rows[lease.no - 1])
             if transitions.is_end_of(record, lease, status, ended_at):
                 return
             self._check(lease)
@@ -138,11 +138,11 @@ class MemoryJournal:
                 record, status, ended_at=ended_at, result=result, failure=failure, status_reason=status_reason
             )
             self._insert(lease, entries)
-            self._rows[lease.no - 1] = _copied(record)
+            self._rows[lease.no - 1] = copied(record)
 
     def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
         with self._writing():
-            record = _copied(self._rows[lease.no - 1])
+            record = copied(self._rows[lease.no - 1])
             if transitions.is_end_of(record, lease, "waiting", wake_at):
                 return
             self._check(lease)
@@ -167,7 +167,7 @@ class MemoryJournal:
 
     def _cancel(self, record: ExecutionRecord, alive: Alive) -> None:
         transitions.cancelled(record, alive, self._now())
-        for child in self._rows:
+        for child in self.living():
             if child.parent_exec_id == record.exec_id and child.status not in FINISHED:
                 self._cancel(child, alive)
 
@@ -184,19 +184,19 @@ class MemoryJournal:
     def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
         with self._reading():
             found = self._find(flow_name, idempotency_key)
-            return None if found is None else _copied(found)
+            return None if found is None else copied(found)
 
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
         with self._reading():
             no, _ = self._require(exec_id)
             found = sorted(self._entries[no], key=lambda entry: entry.seq)
-            return [_copied_entry(one) for one in found if one.seq > after and one.key.startswith(prefix or "")]
+            return [copied_entry(one) for one in found if one.seq > after and one.key.startswith(prefix or "")]
 
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         with self._reading():
             return [
                 _listed(record)
-                for record in self._rows
+                for record in self.living()
                 if self._is_due(record, now, alive) and not self._parent_continues(record)
             ]
 
@@ -230,7 +230,7 @@ class MemoryJournal:
                 "kind": "memory",
                 "durability": self._durability,
                 "schema_version": 0,
-                "executions": len(self._rows),
+                "executions": len(self._numbers),
                 "sound": True,
                 "notes": ["the journal is kept in memory: it ends with the process"],
             }
@@ -248,7 +248,7 @@ class MemoryJournal:
             for record in reversed(self._rows[: before - 1] if before else []):
                 if query.limit is not None and len(found) >= query.limit:
                     break
-                if self._fits(record, query, alive):
+                if self.lives(record) and self._fits(record, query, alive):
                     found.append(_listed(record))
             return found
 
@@ -300,46 +300,26 @@ class MemoryJournal:
                 entry.seq = lease.next_seq
                 lease.next_seq += 1
             if not resent or all(known.seq != entry.seq for known in stored):
-                new.append(_copied_entry(entry))
+                new.append(copied_entry(entry))
         stored += new  # only now: an entry that is refused refuses all of them
 
     def _require(self, exec_id: str) -> tuple[int, ExecutionRecord]:
         no = self._numbers.get(exec_id)
         if no is None:
             raise transitions.not_found(exec_id)
-        return no, _copied(self._rows[no - 1])
+        return no, copied(self._rows[no - 1])
 
     def _find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
-        for record in self._rows:
+        for record in self.living():
             if record.flow_name == flow_name and record.idempotency_key == idempotency_key:
                 return record
         return None
 
 
-def _copied(record: ExecutionRecord) -> ExecutionRecord:
-    """A copy that shares nothing mutable with its original."""
-    return replace(
-        record,
-        entrypoint=_json(record.entrypoint),
-        spec=_json(record.spec),
-        failure=_json(record.failure),
-        result=copy.copy(record.result),
-    )
-
-
 def _listed(record: ExecutionRecord) -> ExecutionRecord:
     """A copy for listings, which leave out what may be large."""
-    found = _copied(record)
+    found = copied(record)
     found.inputs = b""
     if found.result is not None:
         found.result.data = None
     return found
-
-
-def _copied_entry(entry: Entry) -> Entry:
-    return replace(entry, detail=_json(entry.detail), output=copy.copy(entry.output))
-
-
-def _json(value: Any) -> Any:
-    """A copy by way of JSON, as every other journal makes one."""
-    return None if value is None else json.loads(json.dumps(value))

@@ -76,8 +76,21 @@ CREATE TABLE entries (
 CREATE INDEX entries_by_cache_key ON entries (cache_key) WHERE cache_key IS NOT NULL;
 """
 
+# Partial indexes: rows without a large value, without metadata, of no replay, that did not end badly pay nothing.
+_RECORDS = """
+CREATE TABLE discarded (
+    no INTEGER PRIMARY KEY,
+    exec_id TEXT NOT NULL
+);
+CREATE INDEX executions_by_outcome ON executions (flow_name, status, no) WHERE status IN ('failed', 'cancelled');
+CREATE INDEX executions_by_original ON executions (original_exec_id) WHERE original_exec_id IS NOT NULL;
+CREATE INDEX executions_by_result_ref ON executions (result_ref) WHERE result_ref IS NOT NULL;
+CREATE INDEX entries_by_ref ON entries (ref) WHERE ref IS NOT NULL;
+CREATE INDEX entries_of_metadata ON entries (exec_no, seq) WHERE kind = 9;
+"""
+
 #: (number, SQL script), ascending. Each runs in a transaction of its own, together with its version number.
-MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST),)
+MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST), (2, _RECORDS))
 
 #: The newest schema this library can read and write.
 SCHEMA_VERSION = MIGRATIONS[-1][0]

@@ -13,10 +13,22 @@ from dataclasses import replace
 from typing import Any
 
 from kitaru.errors import KitaruJournalError, KitaruLeaseError
+from kitaru.journal import sqlite_retention, transitions
 from kitaru.journal import sqlite_rows as rows
-from kitaru.journal import transitions
 from kitaru.journal.protocol import Durability
-from kitaru.journal.records import Claimed, Created, Entry, ExecutionQuery, ExecutionRecord, Lease, Owner, Payload
+from kitaru.journal.records import (
+    Claimed,
+    Created,
+    EndedQuery,
+    Entry,
+    ExecutionQuery,
+    ExecutionRecord,
+    Lease,
+    Owner,
+    Payload,
+    Tally,
+    TallyQuery,
+)
 from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
@@ -295,6 +307,28 @@ class SqliteJournal:
         for child in self._cursor.execute(rows.UNFINISHED_CHILDREN, (record.exec_id,)).fetchall():
             self._cancel(child[0], rows.read_execution(child), alive)
 
+    # -- whole executions ---------------------------------------------------------------------------------------
+
+    def discard(self, exec_ids: Sequence[str]) -> Sequence[str]:
+        with self._write("remove executions"):
+            return sqlite_retention.discard(self._cursor.execute, exec_ids)
+
+    def purge(self, exec_id: str, limit: int) -> bool:
+        with self._write("delete entries of a removed execution"):
+            return sqlite_retention.purge(self._cursor.execute, exec_id, limit)
+
+    def forget_discarded(self, exec_id: str) -> None:
+        with self._write("forget a removed execution"):
+            sqlite_retention.forget(self._cursor.execute, exec_id)
+
+    def insert(self, record: ExecutionRecord, entries: Sequence[Entry]) -> bool:
+        made = transitions.arrived(record)
+        with self._write("import an execution"):
+            if self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone() is not None:
+                return False
+            sqlite_retention.insert(self._cursor.execute, made, entries)
+            return True
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def poll_cancelled(self, leases: Sequence[Lease]) -> list[str]:
@@ -314,6 +348,18 @@ class SqliteJournal:
 
     def find_cached(self, cache_key: bytes) -> Payload | None:
         return self._reader.find_cached(cache_key)
+
+    def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
+        return self._reader.tallies(query, alive)
+
+    def ended(self, query: EndedQuery) -> Sequence[str]:
+        return self._reader.ended(query)
+
+    def discarded(self) -> Sequence[str]:
+        return self._reader.discarded()
+
+    def referenced(self, refs: Sequence[str]) -> set[str]:
+        return self._reader.referenced(refs)
 
     def version(self) -> int:
         if self._forked or self._closed:

@@ -11,16 +11,19 @@ from typing import Any
 import apsw
 
 from kitaru.errors import KitaruJournalError
+from kitaru.journal import sqlite_retention
 from kitaru.journal import sqlite_rows as rows
 from kitaru.journal.migrations import SCHEMA_VERSION
-from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Payload
+from kitaru.journal.records import EndedQuery, Entry, ExecutionQuery, ExecutionRecord, Payload, Tally, TallyQuery
 from kitaru.journal.sqlite_errors import translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
+from kitaru.journal.tallies import SQL
 from kitaru.journal.transitions import Alive, not_found
 
 #: File systems on which SQLite's locks and shared memory do not work between hosts.
 _NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"))
 # Connections of the parent process that a forked child holds but must not touch.
+_FOREVER = 2**62
 _inherited: list[Any] = []
 
 
@@ -79,6 +82,27 @@ class ListingReader:
             return None
         codec, digest, size, ref, data = found[0]
         return Payload(codec, digest, size, data, ref)
+
+    def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
+        gone, bindings = self._gone_clause(alive)
+        status = f"CASE WHEN status = 'running' AND {gone} THEN 'interrupted' ELSE status END"
+        where = "(?{0} IS NULL OR flow_name = ?{0}) AND created_at >= ?{1} AND created_at < ?{2}"
+        bindings += [query.flow_name, query.since or 0, query.until if query.until is not None else _FOREVER]
+        sql = SQL.format(status=status, where=where.format(3, 4, 5))
+        found = self._all("count executions", sql, bindings)
+        return [Tally(*row) for row in found if not query.statuses or row[1] in query.statuses]
+
+    def ended(self, query: EndedQuery) -> Sequence[str]:
+        with self._reading("look for ended executions") as connection:
+            return sqlite_retention.ended(connection.execute, query)
+
+    def discarded(self) -> Sequence[str]:
+        with self._reading("look for removed executions") as connection:
+            return sqlite_retention.discarded(connection.execute)
+
+    def referenced(self, refs: Sequence[str]) -> set[str]:
+        with self._reading("look for references") as connection:
+            return sqlite_retention.referenced(connection.execute, refs)
 
     def _status_clause(self, statuses: Sequence[str], alive: Alive) -> tuple[str, list[Any]]:
         options: list[str] = ["status IN (SELECT value FROM json_each(?))"]
