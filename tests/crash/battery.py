@@ -21,7 +21,7 @@ from tests.crash.worker import Order
 DEATHS_MAX = 400
 
 #: Sizes that give a process some time to be killed in.
-LONG = {"line": 120, "fan": 30, "nested": 30, "gather": 24, "child": 12, "retry": 16, "mix": 24}
+LONG = {"line": 120, "fan": 30, "nested": 30, "gather": 24, "child": 12, "retry": 16, "mix": 24, "answered": 12}
 
 
 @dataclass

@@ -121,6 +121,16 @@ def held(size: int = 3) -> Model:
     return model.returns(value)
 
 
+def answered(size: int = 3) -> Model:
+    model = Model(size)
+    value = _add(model, "start", 1)
+    before: list[Call] = [("add", "start")]
+    for number in range(size):
+        value = _add(model, number, value + number * 7 + 1, before)
+        before = [("add", str(number))]
+    return model.returns(model.call("approved", "last", value + 100, before))
+
+
 #: A value the model cannot know ahead: any recorded value is right, as long as it stays the same.
 ANY = object()
 
@@ -153,4 +163,5 @@ SHAPES: dict[str, Callable[..., Model]] = {
     "child": child,
     "retry": retry,
     "mix": mix,
+    "answered": answered,
 }

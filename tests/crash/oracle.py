@@ -2,7 +2,7 @@
 
 I1 what was recorded is never run again, and what the flow saw was recorded; I2 the journal is a prefix of the
 model's history and of its own future; I3 effects stay within their bounds; I4 the execution completes with the right
-result; I5 the store passes its own check.
+result; I5 the store passes its own check. And of waits: an answer that was accepted is kept, and is the only one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from tests.crash import kernels
 from tests.crash.models import ANY, Call, Model
 
-from kitaru.journal.records import Entry, EntryKind, ExecutionQuery, ExecutionRecord, Payload
+from kitaru.journal.records import Entry, EntryKind, ExecutionQuery, ExecutionRecord, Payload, WaitRecord
 from kitaru.runtime.identity import call_id
 
 
@@ -45,6 +45,8 @@ class Oracle:
         self._recorded: set[Call] = set()
         self._entries: dict[str, list[tuple[Any, ...]]] = {}
         self._values: dict[Call, Any] = {}
+        self._answers: dict[str, str] = {}  # wait name -> the answer in the journal
+        self._accepted: set[str] = set()
 
     def observe(self) -> ExecutionRecord | None:
         """Check everything that must hold while no process runs; gives the root execution, if there is one yet."""
@@ -55,8 +57,10 @@ class Oracle:
             assert info["sound"], f"I5: the store is not sound: {info['notes']}"
             records = journal.list(ExecutionQuery(), lambda owner: False)
             entries = {record.exec_id: journal.entries(record.exec_id) for record in records}
+            waits = [wait for record in records for wait in journal.waits(record.exec_id)]
         finally:
             journal.close()
+        self._check_waits(lines, waits)
         self._check_runs(lines)
         recorded = self._check_entries(entries)
         self._check_seen(lines, recorded)
@@ -102,6 +106,18 @@ class Oracle:
             what, name, label, its_id, attempt, pid = json.loads(one)
             made.append(Line(what, (name, label), its_id, attempt, pid))
         return made
+
+    def _check_waits(self, lines: list[Line], waits: list[WaitRecord]) -> None:
+        answers = {wait.name: repr(self._decode(wait.answer)) for wait in waits if wait.status != "open"}
+        for name, kept in self._answers.items():
+            assert answers.get(name) == kept, f"I1: the answer of {name} was {kept}, now it is {answers.get(name)}"
+        self._answers = answers
+        for line in lines:
+            if line.what == "accepted":
+                name, given = line.call
+                assert name not in self._accepted, f"I1: two answers of {name} were accepted"
+                assert answers.get(name) == given, f"I1: {given} was accepted for {name}; it has {answers.get(name)}"
+                self._accepted.add(name)
 
     def _check_runs(self, lines: list[Line]) -> None:
         per_process: Counter[tuple[int, Call]] = Counter()

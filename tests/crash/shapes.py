@@ -19,13 +19,22 @@ EFFECTS_VARIABLE = "KITARU_TEST_EFFECTS"
 def note(what: str, name: str, label: object) -> None:
     """Append one line to the effects file: one write to an O_APPEND descriptor, synced."""
     call = kitaru.current()
-    line = json.dumps([what, name, str(label), call.call_id, call.attempt, os.getpid()]) + "\n"
+    _append([what, name, str(label), call.call_id, call.attempt, os.getpid()])
+
+
+def _append(row: list[object]) -> None:
+    line = json.dumps(row) + "\n"
     file = os.open(os.environ[EFFECTS_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(file, line.encode())
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def mark(what: str, name: str, label: object) -> None:
+    """Append one line from outside a flow."""
+    _append([what, name, str(label), None, 0, os.getpid()])
 
 
 def runs_so_far(name: str, label: object) -> int:
@@ -203,6 +212,60 @@ def held(size: int) -> int:
     for number in range(size):
         value = add(f"after{number}", value)
     return value
+
+
+def answer_to(number: int) -> int:
+    """The answer to the wait of this number."""
+    return number * 7 + 1
+
+
+@checkpoint
+def approved(label: str, value: int) -> int:
+    note("run", "approved", label)
+    given = kitaru.wait(schema={"type": "object"}, name=f"in-{label}")
+    return value + given["value"]
+
+
+@flow
+def answered(size: int) -> int:
+    value = add("start", 1)
+    for number in range(size):
+        timeout = 0 if number % 2 else 600  # every second answer comes after the owner has let go
+        given = kitaru.wait(schema={"type": "object"}, name=f"wait-{number}", timeout=timeout)
+        value = seen("add", number, add(number, value + given["value"]))
+    return seen("approved", "last", approved("last", value))
+
+
+def fired(label: str) -> bool:
+    """Whether the effect of this label has happened."""
+    lines = Path(os.environ[EFFECTS_VARIABLE]).read_text().splitlines()
+    return any(json.loads(line)[0] == "fired" and json.loads(line)[2] == label for line in lines)
+
+
+def look_up(doubt: kitaru.InDoubt) -> object:
+    label, value = doubt.args
+    return value * 10 if fired(label) else doubt.run_again()
+
+
+def charge(label: str, value: int) -> int:
+    note("fired", "charge", label)
+    return value * 10
+
+
+#: One checkpoint for each policy of ``in_doubt``.
+CHARGES = [checkpoint(effect="once", in_doubt=policy)(charge) for policy in ("ask", "retry", "fail", look_up)]
+
+
+@flow
+def once(policy: int) -> list[object]:
+    taken: list[object] = []
+    for number in range(3):
+        add(f"before{number}", number)
+        try:
+            taken.append(CHARGES[policy](f"c{number}", number))
+        except kitaru.KitaruInDoubtError:
+            taken.append("in doubt")
+    return taken
 
 
 @flow

@@ -54,3 +54,14 @@ def test_the_async_agent_has_children_and_a_cancelled_call() -> None:
     assert [child.flow_name for child in found.children] == ["research", "research"]
     statuses = {call.name: call.status for call in found.checkpoints}
     assert statuses == {"search": CallStatus.CANCELLED, "write": CallStatus.COMPLETED}
+
+
+def test_an_approval_is_waited_for_in_no_process_and_answered_from_another() -> None:
+    shown = run("approval.py")
+    assert "--wait approve --value JSON" in shown and "published: Ten things about waiting." in shown
+    assert [call.name for call in KitaruClient().executions.latest().checkpoints] == ["draft", "publish"]
+
+
+def test_a_payment_in_doubt_is_made_once() -> None:
+    shown = run("payment.py")
+    assert "the call is in_doubt" in shown and "found at the bank" in shown and "payments made: 1" in shown

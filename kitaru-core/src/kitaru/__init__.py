@@ -16,6 +16,7 @@ _EXPORTS = {
     "unmapped": "kitaru.checkpoints",
     "FlowHandle": "kitaru.handles",
     "CheckpointFuture": "kitaru.runtime.futures",
+    "InDoubt": "kitaru.runtime.effects",
     "current": "kitaru.values",
     "now": "kitaru.values",
     "random": "kitaru.values",
@@ -24,6 +25,7 @@ _EXPORTS = {
     "load": "kitaru.artifacts",
     "save": "kitaru.artifacts",
     "sleep": "kitaru.waits",
+    "wait": "kitaru.waits",
     "configure": "kitaru.config",
     "KitaruClient": "kitaru.client",
     "ExecutionStatus": "kitaru.statuses",
@@ -35,6 +37,7 @@ _EXPORTS = {
     "KitaruError": "kitaru.errors",
     "KitaruExecutionError": "kitaru.errors",
     "KitaruFeatureNotAvailableError": "kitaru.errors",
+    "KitaruInDoubtError": "kitaru.errors",
     "KitaruLogRetrievalError": "kitaru.errors",
     "KitaruRuntimeError": "kitaru.errors",
     "KitaruStateError": "kitaru.errors",
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from kitaru.errors import KitaruError as KitaruError
     from kitaru.errors import KitaruExecutionError as KitaruExecutionError
     from kitaru.errors import KitaruFeatureNotAvailableError as KitaruFeatureNotAvailableError
+    from kitaru.errors import KitaruInDoubtError as KitaruInDoubtError
     from kitaru.errors import KitaruLogRetrievalError as KitaruLogRetrievalError
     from kitaru.errors import KitaruRuntimeError as KitaruRuntimeError
     from kitaru.errors import KitaruStateError as KitaruStateError
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
     from kitaru.flows import flow as flow
     from kitaru.handles import FlowHandle as FlowHandle
     from kitaru.metadata import log as log
+    from kitaru.runtime.effects import InDoubt as InDoubt
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
     from kitaru.statuses import ExecutionStatus as ExecutionStatus
     from kitaru.values import current as current
@@ -82,6 +87,7 @@ if TYPE_CHECKING:
     from kitaru.values import random as random
     from kitaru.values import uuid4 as uuid4
     from kitaru.waits import sleep as sleep
+    from kitaru.waits import wait as wait
 
 
 def __getattr__(name: str) -> Any:

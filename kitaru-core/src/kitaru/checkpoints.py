@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from kitaru.errors import KitaruContextError, KitaruUsageError
 from kitaru.runtime import calls, matching
@@ -149,6 +151,8 @@ def checkpoint(
     jitter: bool = False,
     retry_on: Any = None,
     timeout: float | None = None,
+    effect: Literal["once"] | None = None,
+    in_doubt: Literal["ask", "retry", "fail"] | Callable[[Any], Any] | None = None,
 ) -> Callable[[Callable[P, R]], CheckpointDefinition[P, R]]: ...
 def checkpoint(
     func: Callable[..., Any] | None = None,
@@ -164,6 +168,8 @@ def checkpoint(
     jitter: bool = False,
     retry_on: Any = None,
     timeout: float | None = None,
+    effect: Literal["once"] | None = None,
+    in_doubt: Literal["ask", "retry", "fail"] | Callable[[Any], Any] | None = None,
 ) -> Any:
     """Make a ``def`` or ``async def`` function a checkpoint: once a call has returned, it is never run again.
 
@@ -177,17 +183,42 @@ def checkpoint(
         retry_on: exception types, or a function of the exception, that may be tried again; default: every Exception.
         timeout: seconds an attempt may take. A sync body cannot be stopped: its attempt fails at the deadline, what it
             does later is not recorded, and its side effects may overlap the next attempt.
+        effect: ``"once"``: the body must not run a second time without a decision. An intent is committed before it
+            runs; any end but a recorded return leaves the call in doubt. Retried are only the types that ``retry_on``
+            names: they say that the effect has not happened.
+        in_doubt: what decides when a call in doubt comes up again: ``"ask"`` (the default: a wait that a human
+            answers), ``"retry"`` (run it again, with the same idempotency key), ``"fail"`` (KitaruInDoubtError), or a
+            function that is given an :class:`~kitaru.runtime.effects.InDoubt` and looks the effect up.
 
     Raises:
         KitaruUsageError: a value out of range, an unknown ``runtime``, a parameter with a reserved name.
     """
     policy = _policy(retries, backoff, backoff_factor, backoff_max, jitter, retry_on, timeout)
     isolated = _runtime(runtime) == "isolated"
+    if effect is not None or in_doubt is not None:
+        policy = _effect_policy(policy, effect, in_doubt, cache)
+        cache = False  # never answered by another execution, also where the flow reuses results
 
     def decorate(function: Callable[..., Any]) -> CheckpointDefinition[Any, Any]:
         name, is_async, parameters, every = describe_function(function, "checkpoint")
         refuse_reserved("checkpoint", name, every, _RESERVED, "the call itself")
-        return CheckpointDefinition(CheckpointSpec(name, function, is_async, parameters, policy, type, isolated, cache))
+        if not is_async and inspect.iscoroutinefunction(in_doubt):
+            raise KitaruUsageError(
+                f"@checkpoint: `{name}` is a `def` function; its in_doubt= function must be one too."
+            )
+        spec = CheckpointSpec(
+            name,
+            function,
+            is_async,
+            parameters,
+            policy,
+            type,
+            isolated,
+            cache,
+            effect=effect is not None,
+            in_doubt=in_doubt or "ask",
+        )
+        return CheckpointDefinition(spec)
 
     return decorate if func is None else decorate(func)
 
@@ -217,6 +248,30 @@ def _policy(
             f"@checkpoint(retry_on={retry_on!r}): takes exception types or a function of the exception."
         )
     return RetryPolicy(retries, float(backoff), float(factor), float(most), bool(jitter), retry_on, timeout)
+
+
+def _effect_policy(policy: RetryPolicy, effect: Any, in_doubt: Any, cache: bool | None) -> RetryPolicy:
+    if effect != "once":
+        raise KitaruUsageError(
+            f'@checkpoint(effect={effect!r}, in_doubt={in_doubt!r}): the only effect is "once", and in_doubt= belongs '
+            "to it."
+        )
+    if in_doubt is not None and not callable(in_doubt) and in_doubt not in ("ask", "retry", "fail"):
+        raise KitaruUsageError(
+            f'@checkpoint(in_doubt={in_doubt!r}): allowed are "ask", "retry", "fail" and a function that looks it up.'
+        )
+    if cache:
+        raise KitaruUsageError(
+            '@checkpoint(effect="once", cache=True): an effect is not answered by another execution.'
+        )
+    if policy.retry_on is None:
+        return dataclasses.replace(policy, retry_on=())
+    if not isinstance(policy.retry_on, tuple):
+        raise KitaruUsageError(
+            '@checkpoint(effect="once", retry_on=function): name the exception types after which the effect has '
+            "certainly not happened."
+        )
+    return policy
 
 
 def _runtime(runtime: Any) -> str | None:

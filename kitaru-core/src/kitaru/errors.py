@@ -10,6 +10,7 @@
         ├── KitaruContextError (RuntimeError)      a primitive used in the wrong scope
         ├── KitaruStateError (RuntimeError)        the state of an object forbids the operation
         │   ├── KitaruNotFoundError (LookupError)  no such execution
+        │   ├── KitaruInDoubtError                 an effect may have happened; nothing decides whether it may run again
         │   ├── KitaruWaitingError                 the execution is suspended; says what continues it
         │   ├── KitaruWaitExpiredError (TimeoutError)
         │   └── KitaruLeaseError                   another process runs the execution
@@ -81,6 +82,10 @@ class KitaruWaitingError(KitaruStateError):
 
 class KitaruWaitExpiredError(KitaruStateError, TimeoutError):
     """A wait passed its deadline (``expires_in``) and has no ``on_expiry`` value."""
+
+
+class KitaruInDoubtError(KitaruStateError):
+    """A call with ``effect="once"`` may have happened, and its policy, or a human, forbids to run it again."""
 
 
 class KitaruLeaseError(KitaruStateError):

@@ -35,7 +35,7 @@ class FlowHandle:
     @property
     def status(self) -> ExecutionStatus:
         """What the execution is doing now, read from the journal at each access."""
-        return outcome.looked_at(self._kernel, self._kernel.journal.get(self._exec_id))[1]
+        return outcome.shown_status(self._kernel, self._exec_id)
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for the end and return the result.

@@ -51,10 +51,14 @@ def serialize_failure(failure: models.FailureInfo | None) -> dict[str, Any] | No
 
 
 def serialize_pending_wait(wait: models.PendingWait | None) -> dict[str, Any] | None:
-    """``wait_id``, ``name``, ``question``, ``schema``, ``metadata``, ``entered_waiting_at``; None without a wait."""
+    """``wait_id``, ``name``, ``question``, ``schema``, ``metadata``, ``entered_waiting_at``, and ``expires_at`` of one
+    with a deadline; None without a wait."""
     if wait is None:
         return None
-    return _pick(wait, ("wait_id", "name", "question", "schema", "metadata", "entered_waiting_at"))
+    row = _pick(wait, ("wait_id", "name", "question", "schema", "metadata", "entered_waiting_at"))
+    if wait.expires_at is not None:
+        row["expires_at"] = to_jsonable(wait.expires_at, fallback_repr=True)
+    return row
 
 
 def serialize_artifact_ref(artifact: models.ArtifactRef) -> dict[str, Any]:
@@ -93,6 +97,7 @@ def serialize_execution_summary(execution: models.Execution) -> dict[str, Any]:
     names = ("exec_id", "flow_name", "status", "created_at", "started_at", "ended_at", "stack_name", "status_reason")
     row = _pick(execution, names)
     row["pending_wait"] = serialize_pending_wait(execution.pending_wait)
+    row["pending_waits"] = [serialize_pending_wait(wait) for wait in execution.pending_waits]
     row["failure"] = serialize_failure(execution.failure)
     row.update(_pick(execution, ("metadata", "wake_at", "owners_lost", "parent_exec_id")))
     row["checkpoint_count"] = len(execution.checkpoints) if execution.detailed else None

@@ -73,7 +73,7 @@ class FailureInfo(Snapshot):
 # A pydantic dataclass, not a model: `schema` is the field's public name, and models have a method of that name.
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class PendingWait:
-    """A question the execution waits for. ``schema`` is the JSON Schema its answer must fit, or None."""
+    """A question an execution waits for. ``schema`` is the JSON Schema its answer must fit; None: it takes no value."""
 
     wait_id: str
     name: str
@@ -81,6 +81,8 @@ class PendingWait:
     schema: dict[str, Any] | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     entered_waiting_at: datetime | None = None
+    exec_id: str | None = None
+    expires_at: datetime | None = None
 
 
 class ArtifactRef(Snapshot):
@@ -194,8 +196,10 @@ class LogEntry(Snapshot):
 class Execution(Snapshot):
     """One run of a flow. A listing leaves ``checkpoints``, ``artifacts`` and ``children`` empty (``detailed`` False).
 
-    ``failure`` is set only when ``status`` is failed. ``wake_at`` is when the next timer of a waiting execution is due.
-    ``owners_lost`` counts the processes that died while they drove it.
+    ``pending_wait`` is the oldest of ``pending_waits``, the questions that nobody has answered yet. A ``waiting``
+    execution without one was answered, or sleeps. ``failure`` is set only when ``status`` is failed. ``wake_at`` is
+    when the next timer of a waiting execution is due. ``owners_lost`` counts the processes that died while they drove
+    it.
     """
 
     exec_id: str
@@ -209,6 +213,7 @@ class Execution(Snapshot):
     status_reason: str | None = None
     failure: FailureInfo | None = None
     pending_wait: PendingWait | None = None
+    pending_waits: list[PendingWait] = Field(default_factory=list)
     wake_at: datetime | None = None
     owners_lost: int = 0
     idempotency_key: str | None = None

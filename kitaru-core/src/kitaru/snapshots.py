@@ -9,7 +9,7 @@ from typing import Any
 from kitaru import models
 from kitaru.errors import FailureOrigin
 from kitaru.journal.log_records import LogRecord
-from kitaru.journal.records import Entry, ExecutionRecord, Payload
+from kitaru.journal.records import Entry, ExecutionRecord, Payload, WaitRecord
 from kitaru.runtime import identity
 from kitaru.statuses import CallStatus, ExecutionStatus
 from kitaru.timeline import FoldedAttempt, FoldedCall, Timeline
@@ -27,14 +27,19 @@ def execution(
     entries: Sequence[Entry] | None,
     status: ExecutionStatus,
     *,
+    waits: Sequence[WaitRecord] = (),
     client: models.Operations | None = None,
 ) -> models.Execution:
     """The snapshot of a stored execution. ``entries`` None: a listing, without calls, artifacts and children.
 
-    ``status`` is the public one: only the caller can tell whether the owner of a running execution lives.
+    ``status`` is the owner's: only the caller can tell whether the owner of a running execution lives. ``waits`` are
+    its open ones, oldest first; of a running execution that has one, people see that it is ``waiting``.
     """
     timeline = Timeline(entries or ())
     driven = status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)
+    pending = [] if status.finished else [pending_wait(wait) for wait in waits]
+    if status is ExecutionStatus.RUNNING and pending:
+        status = ExecutionStatus.WAITING
     found = [_call(record.exec_id, call, not driven, client) for call in timeline.calls.values()]
     snapshot = models.Execution(
         exec_id=record.exec_id,
@@ -47,6 +52,8 @@ def execution(
         metadata=timeline.metadata,
         status_reason=record.status_reason,
         failure=_execution_failure(record, status),
+        pending_wait=pending[0] if pending else None,
+        pending_waits=pending,
         wake_at=when(record.wake_at),
         owners_lost=record.owners_lost,
         idempotency_key=record.idempotency_key,
@@ -83,6 +90,20 @@ def call(exec_id: str, entries: Sequence[Entry], *, ended: bool = False) -> mode
     was made in an asyncio branch appears under its place in that branch.
     """
     return _call(exec_id, next(iter(Timeline(entries).calls.values())), ended, None)
+
+
+def pending_wait(wait: WaitRecord) -> models.PendingWait:
+    """A stored wait as users see it."""
+    return models.PendingWait(
+        wait_id=wait.wait_id,
+        name=wait.name,
+        question=wait.question,
+        schema=wait.schema,
+        metadata=wait.metadata,
+        entered_waiting_at=when(wait.created_at),
+        exec_id=wait.exec_id,
+        expires_at=when(wait.expires_at),
+    )
 
 
 def log_entry(record: LogRecord) -> models.LogEntry:
@@ -132,7 +153,9 @@ def _call(exec_id: str, folded: FoldedCall, ended: bool, client: models.Operatio
         for place, attempt in enumerate(folded.attempts)
     ]
     status = folded.status
-    if status is CallStatus.RUNNING and ended:
+    if folded.in_doubt and (ended or status is not CallStatus.RUNNING):
+        status = CallStatus.IN_DOUBT
+    elif status is CallStatus.RUNNING and ended:
         status = CallStatus.INTERRUPTED
     return models.CheckpointCall(
         call_id=call_id,

@@ -59,6 +59,7 @@ class FoldedCall:
     cached: bool = False
     parents: list[str] = field(default_factory=list)
     saved: list[FoldedArtifact] = field(default_factory=list)
+    in_doubt: bool = False  # an effect whose body began, and of whose end nothing certain is known
     metadata: dict[str, Any] = field(default_factory=dict)
     attempt_metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -111,14 +112,18 @@ class Timeline:
 
     def _fold(self, entry: Entry) -> FoldedCall | None:
         kind = entry.kind
-        if kind == EntryKind.STARTED:
+        if kind in (EntryKind.STARTED, EntryKind.INTENT):
             call = self._call(entry)
+            call.in_doubt = call.in_doubt or kind == EntryKind.INTENT
             call.status, call.output = CallStatus.RUNNING, None
-            self._begin_attempt(call, entry)
+            last = call.attempts[-1] if call.attempts else None
+            if last is None or last.number != entry.attempt or last.status is not CallStatus.RUNNING:
+                self._begin_attempt(call, entry)
             return call
         if kind in _END_STATUS:
             call = self._call(entry)
             self._end_attempt(call, entry)
+            call.in_doubt = bool((entry.detail or {}).get("in_doubt"))
             if kind in OUTCOME_KINDS:
                 call.status = _END_STATUS[kind]
                 call.output, call.output_seq = entry.output, entry.seq

@@ -37,6 +37,14 @@ class Recorder:
     def kitaru_checkpoint_finished(self, call: Any) -> None:
         self.seen.append(("call", call))
 
+    @hookimpl
+    def kitaru_wait_opened(self, wait: Any) -> None:
+        self.seen.append(("opened", wait))
+
+    @hookimpl
+    def kitaru_wait_answered(self, wait: Any) -> None:
+        self.seen.append(("answered", wait))
+
     def of(self, what: str) -> list[Any]:
         return [value for kind, value in self.seen if kind == what]
 
@@ -102,6 +110,25 @@ def test_each_event_once_as_public_models(observe: Callable[..., ObserverSink]) 
     assert [call.invocation_id for call in recorder.of("call")] == ["double", "double#2"]
     with pytest.raises(Exception, match="frozen"):
         finished.exec_id = "other"
+
+
+def test_waits_are_told_when_they_are_opened_and_answered(observe: Callable[..., ObserverSink]) -> None:
+    recorder = Recorder()
+    observe(recorder)
+
+    @kitaru.flow
+    def asking() -> bool:
+        answer: bool = kitaru.wait(schema=bool, name="approve", question="Go?")
+        return answer
+
+    handle = asking.run()
+    client = kitaru.KitaruClient()
+    until(lambda: bool(client.executions.pending_waits(handle.exec_id)))
+    client.executions.input(handle.exec_id, value=True)
+    assert handle.wait(timeout=30) is True
+    until(lambda: len(recorder.of("answered")) == 1)
+    (opened,), (answered,) = recorder.of("opened"), recorder.of("answered")
+    assert opened == answered and (opened.name, opened.question, opened.exec_id) == ("approve", "Go?", handle.exec_id)
 
 
 def test_a_call_holds_its_earlier_attempts(observe: Callable[..., ObserverSink]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ _STATUSES = "pending, running, waiting, interrupted, completed, failed or cancel
         "list": ("kitaru.cli.executions:list_command", "Show executions, newest first."),
         "get": ("kitaru.cli.executions:get", "Show one execution with its calls."),
         "logs": ("kitaru.cli.execution_logs:logs", "Show what an execution printed and logged."),
+        "input": ("kitaru.cli.execution_input:input_command", "Answer what an execution waits for."),
         "resume": ("kitaru.cli.executions:resume", "Continue an execution in the foreground."),
         "retry": ("kitaru.cli.executions:retry", "Run the failed calls of a failed execution again."),
         "cancel": ("kitaru.cli.executions:cancel", "Stop an execution and its children."),
@@ -161,7 +163,7 @@ def _print_execution(execution: Execution) -> None:
             ("Parent", execution.parent_exec_id),
             ("Idempotency key", execution.idempotency_key),
             ("Timer due", _moment(execution.wake_at) or None),
-            ("Pending wait", execution.pending_wait.name if execution.pending_wait is not None else None),
+            ("Pending wait", ", ".join(wait.name for wait in execution.pending_waits) or None),
             ("Wait question", execution.pending_wait.question if execution.pending_wait is not None else None),
             ("Owners lost", execution.owners_lost or None),
             ("Failure", f"{failure.message} ({failure.origin.value})" if failure is not None else None),
@@ -180,6 +182,10 @@ def _print_execution(execution: Execution) -> None:
         "cancelled": f"kitaru executions resume {execution.exec_id}",
         "failed": f"kitaru executions retry {execution.exec_id}",
     }.get(execution.status.value)
+    if execution.pending_wait is not None:
+        value = "null" if execution.pending_wait.schema is None else "JSON"
+        name = shlex.quote(execution.pending_wait.name)
+        hint = f"kitaru executions input {execution.exec_id} --wait {name} --value {value}"
     if hint is not None:
         click.echo(f"\n  Continue it: {hint}")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from kitaru.client import answering
 from kitaru.client import logs as log_reading
 from kitaru.client.arguments import check_id, check_limit
 from kitaru.client.watching import Progress, watch
-from kitaru.errors import KitaruNotFoundError, KitaruUsageError
+from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
 from kitaru.journal.records import ExecutionQuery, ExecutionRecord
 from kitaru.runtime import outcome
 from kitaru.statuses import ExecutionStatus
@@ -16,7 +17,7 @@ from kitaru.statuses import ExecutionStatus
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from kitaru.models import Execution, LogEntry
+    from kitaru.models import Execution, LogEntry, PendingWait
     from kitaru.runtime.kernel import Kernel
 
 
@@ -34,7 +35,8 @@ class Executions:
 
         record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))
         entries = self._kernel.journal.entries(exec_id)
-        return snapshots.execution(record, entries, status, client=self)
+        waits = answering.open_waits(self._kernel, record)
+        return snapshots.execution(record, entries, status, waits=waits, client=self)
 
     def latest(
         self, *, flow: str | None = None, status: ExecutionStatus | str | None = None, stack: str | None = None
@@ -66,7 +68,7 @@ class Executions:
 
     def status(self, exec_id: str) -> ExecutionStatus:
         """The public status alone: the cheapest question to ask."""
-        return outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))[1]
+        return outcome.shown_status(self._kernel, check_id(exec_id))
 
     def find(self, flow: str, idempotency_key: str) -> str | None:
         """The id of the execution of ``flow`` that was started under this key, or None."""
@@ -150,7 +152,7 @@ class Executions:
             return log_reading.read(self._kernel, exec_id, selection)
         if not interval > 0:
             raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
-        return log_reading.follow(self._kernel, exec_id, selection, lambda: self.status(exec_id), interval)
+        return log_reading.follow(self._kernel, exec_id, selection, lambda: self._driven_as(exec_id), interval)
 
     def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
         """Looks at an execution every ``interval`` seconds until nobody drives it any more; the last look ends it.
@@ -163,15 +165,23 @@ class Executions:
         """The value of one stored payload, its digest checked. For snapshots; see ``ArtifactRef.load``."""
         return self._kernel.decode(payload)
 
+    def pending_waits(self, exec_id: str) -> list[PendingWait]:
+        """The questions of an execution that nobody has answered yet, oldest first; none of one that has ended."""
+        from kitaru import snapshots
+
+        record = self._kernel.journal.get(check_id(exec_id))
+        return [snapshots.pending_wait(wait) for wait in answering.open_waits(self._kernel, record)]
+
     # -- steering -----------------------------------------------------------------------------------------------
 
     def resume(self, exec_id: str) -> Execution:
-        """Continue an interrupted, cancelled, pending or waiting execution from its journal; returns at once.
+        """Continue an interrupted, cancelled, pending or answered execution from its journal; returns at once.
 
         It runs on a thread of this process, and a normal end of the interpreter waits for it.
 
         Raises:
-            KitaruStateError: it is completed or failed; KitaruLeaseError: somebody who is alive runs it.
+            KitaruStateError: it is completed or failed, or still waits for an answer; KitaruLeaseError: somebody who is
+                alive runs it.
             KitaruRuntimeError: its flow cannot be loaded here; the execution stays as it was.
         """
         self.drive(exec_id)
@@ -191,7 +201,38 @@ class Executions:
         if retry:
             self._kernel.retry(exec_id)
         else:
+            self._refuse_unanswered(exec_id)
             self._kernel.resume(exec_id)
+
+    def input(self, exec_id: str, *, wait: str | None = None, value: Any = None, resume: bool = True) -> Execution:
+        """Answer a pending wait. The answer is checked in full before it is accepted, and accepted exactly once.
+
+        An owner that is still there gets it within milliseconds. When it has left, the execution is continued through
+        its stack (on this machine by a process of its own, which writes to ``detached/ID.log`` in the config
+        directory), unless ``resume`` is False.
+
+        Args:
+            wait: its name or id; may be left out when only one is pending.
+            value: the answer: JSON data, or a model, dataclass or date that becomes such. None for a wait without
+                schema.
+
+        Raises:
+            KitaruWaitValidationError: the value does not fit; the text has path and rule. The wait stays open.
+            KitaruStateError: no wait is pending, several are and ``wait`` says not which, none has this name, it was
+                answered before, or its deadline is over.
+            KitaruUsageError: ``wait`` is blank.
+            KitaruBackendError: the answer is recorded, but the execution could not be continued.
+        """
+        answering.answer(self._kernel, check_id(exec_id), wait, value, resume=resume)
+        return self.get(exec_id)
+
+    def abort_wait(self, exec_id: str, *, wait: str | None = None, resume: bool = True) -> Execution:
+        """Give a pending wait up: the execution ends ``cancelled``, with that as its reason; its flow does not go on.
+
+        ``resume`` False leaves what is suspended on this execution (its parent) suspended. Raises like :meth:`input`.
+        """
+        answering.abort(self._kernel, check_id(exec_id), wait, resume=resume)
+        return self.get(exec_id)
 
     def cancel(self, exec_id: str) -> Execution:
         """Stop an execution and its children for good; ``resume`` can still continue it.
@@ -208,7 +249,21 @@ class Executions:
         from kitaru import snapshots
 
         record, status = outcome.looked_at(self._kernel, record)
-        return snapshots.execution(record, None, status, client=self)
+        waits = answering.open_waits(self._kernel, record)
+        return snapshots.execution(record, None, status, waits=waits, client=self)
+
+    def _driven_as(self, exec_id: str) -> ExecutionStatus:
+        return outcome.looked_at(self._kernel, self._kernel.journal.get(exec_id))[1]
+
+    def _refuse_unanswered(self, exec_id: str) -> None:
+        record = self._kernel.journal.get(exec_id)
+        due = record.wake_at is not None and record.wake_at <= self._kernel.clock.now()
+        if record.status == "waiting" and record.open_waits and not due:
+            names = ", ".join(f"`{one.name}`" for one in answering.open_waits(self._kernel, record))
+            raise KitaruStateError(
+                f"execution {exec_id} is waiting for an answer to {names}: resuming it would only wait again. Answer "
+                f"with `kitaru executions input {exec_id} --wait NAME --value JSON`."
+            )
 
     def _check_cursor(self, cursor: str) -> None:
         try:

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from kitaru.errors import KitaruJournalError
 from kitaru.journal import transitions
-from kitaru.journal.memory_retention import MemoryRetention, copied, copied_entry
+from kitaru.journal.memory_retention import MemoryRetention, copied, copied_entry, copied_wait
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import (
     Claimed,
@@ -23,10 +24,12 @@ from kitaru.journal.records import (
     Lease,
     Owner,
     Payload,
+    WaitRecord,
 )
-from kitaru.journal.transitions import FINISHED, Alive, public_status
+from kitaru.journal.transitions import FINISHED, Alive, owner_status, public_status
 
 Records = list[ExecutionRecord]  # the class below has a method called list
+Waits = list[WaitRecord]
 
 
 class MemoryJournal(MemoryRetention):
@@ -47,6 +50,7 @@ class MemoryJournal(MemoryRetention):
         self._numbers: dict[str, int] = {}
         self._entries: dict[int, list[Entry]] = {}
         self._gone: list[int] = []  # row numbers of removed executions whose entries may be left
+        self._waits: dict[int, dict[str, WaitRecord]] = {}  # by row number and key
         self._changes = 0
         self._closed = False
 
@@ -92,12 +96,17 @@ class MemoryJournal(MemoryRetention):
         self._rows.append(stored)
         no = self._numbers[record.exec_id] = len(self._rows)
         self._entries[no] = []
+        self._waits[no] = {}
         return Created(copied(stored), self._lease(no, stored) if owner is not None else None)
 
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._writing():
             no, record = self._require(exec_id)
+            cancelled = record.status == "cancelled"
             previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            for wait in self._waits[no].values():
+                if cancelled and wait.status == "aborted":
+                    wait.status, wait.resolved_at = "open", None
             self._rows[no - 1] = record
             return Claimed(copied(record), self._lease(no, record), previous)
 
@@ -127,6 +136,7 @@ class MemoryJournal(MemoryRetention):
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         transitions.check_end(status)
         with self._writing():
@@ -139,16 +149,72 @@ class MemoryJournal(MemoryRetention):
             )
             self._insert(lease, entries)
             self._rows[lease.no - 1] = copied(record)
+            self._wake(parent, ended_at)
 
-    def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
+    append_durably = append  # nothing here outlives the process: there is only one durability
+
+    def suspend(
+        self,
+        lease: Lease,
+        *,
+        wake_at: int | None,
+        entries: Sequence[Entry] = (),
+        waits: Sequence[str] = (),
+        children: Sequence[str] = (),
+    ) -> bool:
         with self._writing():
             record = copied(self._rows[lease.no - 1])
+            due, wake_at = self._due_at_once(lease.no, waits, children, wake_at)
             if transitions.is_end_of(record, lease, "waiting", wake_at):
-                return
+                return due
             self._check(lease)
-            transitions.suspended(record, wake_at)
+            transitions.suspended(record, self._now() if due else wake_at)
             self._insert(lease, entries)
             self._rows[lease.no - 1] = record
+            return due
+
+    def _due_at_once(
+        self, no: int, waits: Sequence[str], children: Sequence[str], wake_at: int | None
+    ) -> tuple[bool, int | None]:
+        found = [wait for wait in self._waits[no].values() if wait.wait_id in waits and wait.status == "open"]
+        if len(found) != len(waits):
+            return True, wake_at
+        rows = [self._rows[self._numbers[child] - 1] for child in children if child in self._numbers]
+        return transitions.soonest([(row.status, row.wake_at) for row in rows], wake_at)
+
+    def open_wait(self, lease: Lease, wait: WaitRecord, entries: Sequence[Entry] = ()) -> WaitRecord:
+        with self._writing():
+            self._check(lease)
+            self._insert(lease, entries)
+            kept = self._waits[lease.no]
+            stored = kept.get(wait.key)
+            if stored is not None:
+                transitions.takes_over(stored, copied_wait(wait))
+                return copied_wait(stored)
+            name = transitions.free_name(wait.name, _names(kept.values(), wait.name))
+            stored = kept[wait.key] = replace(copied_wait(wait), name=name)
+            return copied_wait(stored)
+
+    def resolve_wait(
+        self, exec_id: str, wait_id: str, status: str, answer: Payload | None, at: int, *, lease: Lease | None = None
+    ) -> WaitRecord:
+        with self._writing():
+            if lease is not None:
+                self._check(lease)
+            no, record = self._require(exec_id)
+            for wait in self._waits[no].values():
+                if wait.wait_id == wait_id:
+                    transitions.resolved(wait, record, status, copy.copy(answer), at)
+                    self._wake(exec_id, at)
+                    return copied_wait(wait)
+            raise transitions.no_such_wait(exec_id, wait_id)
+
+    def _wake(self, exec_id: str | None, at: int) -> None:
+        while exec_id is not None and exec_id in self._numbers:
+            record = self._rows[self._numbers[exec_id] - 1]
+            if record.status == "waiting":
+                record.wake_at = at
+            exec_id = record.parent_exec_id
 
     def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
         with self._writing():
@@ -158,15 +224,17 @@ class MemoryJournal(MemoryRetention):
             self._insert(lease, entries)
             transitions.released(record)
 
-    def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
+    def request_cancel(self, exec_id: str, alive: Alive, reason: str | None = None) -> ExecutionRecord:
         with self._writing():
             no, record = self._require(exec_id)
             transitions.check_cancel(record)
-            self._cancel(self._rows[no - 1], alive)
+            self._cancel(self._rows[no - 1], alive, reason)
+            if self._rows[no - 1].status == "cancelled":
+                self._wake(record.parent_exec_id, self._now())
             return self.get(exec_id)
 
-    def _cancel(self, record: ExecutionRecord, alive: Alive) -> None:
-        transitions.cancelled(record, alive, self._now())
+    def _cancel(self, record: ExecutionRecord, alive: Alive, reason: str | None = None) -> None:
+        transitions.cancelled(record, alive, self._now(), reason)
         for child in self.living():
             if child.parent_exec_id == record.exec_id and child.status not in FINISHED:
                 self._cancel(child, alive)
@@ -184,13 +252,19 @@ class MemoryJournal(MemoryRetention):
     def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
         with self._reading():
             found = self._find(flow_name, idempotency_key)
-            return None if found is None else copied(found)
+            return None if found is None else self._counted(found)
 
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
         with self._reading():
             no, _ = self._require(exec_id)
             found = sorted(self._entries[no], key=lambda entry: entry.seq)
             return [copied_entry(one) for one in found if one.seq > after and one.key.startswith(prefix or "")]
+
+    def waits(self, exec_id: str, *, open_only: bool = False) -> Waits:
+        with self._reading():
+            no, _ = self._require(exec_id)
+            found = sorted(self._waits[no].values(), key=lambda wait: (wait.created_at, wait.key))
+            return [copied_wait(wait) for wait in found if wait.status == "open" or not open_only]
 
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         with self._reading():
@@ -203,7 +277,7 @@ class MemoryJournal(MemoryRetention):
     def _is_due(self, record: ExecutionRecord, now: int, alive: Alive) -> bool:
         if record.status == "waiting":
             return record.wake_at is not None and record.wake_at <= now
-        return public_status(record, alive, self._now()) == "interrupted"
+        return owner_status(record, alive, self._now()) == "interrupted"
 
     def _parent_continues(self, record: ExecutionRecord) -> bool:
         no = self._numbers.get(record.parent_exec_id or "")
@@ -248,8 +322,11 @@ class MemoryJournal(MemoryRetention):
             for record in reversed(self._rows[: before - 1] if before else []):
                 if query.limit is not None and len(found) >= query.limit:
                     break
-                if self.lives(record) and self._fits(record, query, alive):
-                    found.append(_listed(record))
+                if not self.lives(record):
+                    continue
+                counted = self._counted(record)
+                if self._fits(counted, query, alive):
+                    found.append(_listed(counted))
             return found
 
     def _fits(self, record: ExecutionRecord, query: ExecutionQuery, alive: Alive) -> bool:
@@ -307,7 +384,11 @@ class MemoryJournal(MemoryRetention):
         no = self._numbers.get(exec_id)
         if no is None:
             raise transitions.not_found(exec_id)
-        return no, copied(self._rows[no - 1])
+        return no, self._counted(self._rows[no - 1])
+
+    def _counted(self, record: ExecutionRecord) -> ExecutionRecord:
+        waits = self._waits[self._numbers[record.exec_id]].values()
+        return replace(copied(record), open_waits=sum(wait.status == "open" for wait in waits))
 
     def _find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
         for record in self.living():
@@ -323,3 +404,7 @@ def _listed(record: ExecutionRecord) -> ExecutionRecord:
     if found.result is not None:
         found.result.data = None
     return found
+
+
+def _names(waits: Collection[WaitRecord], name: str) -> set[str]:
+    return {wait.name for wait in waits if wait.name == name or wait.name.startswith(name + "#")}

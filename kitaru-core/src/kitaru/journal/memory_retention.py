@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from kitaru.journal import transitions
-from kitaru.journal.records import EndedQuery, Entry, ExecutionRecord, Tally, TallyQuery
+from kitaru.journal.records import EndedQuery, Entry, ExecutionRecord, Tally, TallyQuery, WaitRecord
 from kitaru.journal.tallies import tallies
 from kitaru.journal.transitions import FINISHED, Alive, public_status
 
@@ -21,6 +21,7 @@ class MemoryRetention:
     _rows: list[ExecutionRecord]  # row number - 1 is the place
     _numbers: dict[str, int]
     _entries: dict[int, list[Entry]]
+    _waits: dict[int, dict[str, WaitRecord]]
     _gone: list[int]  # row numbers of removed executions whose entries may be left
     _now: Callable[[], int]
 
@@ -96,6 +97,7 @@ class MemoryRetention:
             for no in self._gone:
                 if self._rows[no - 1].exec_id == exec_id:
                     del self._entries[no][-limit:]
+                    self._waits[no] = {}
                     if self._entries[no]:
                         return False
             return True
@@ -108,9 +110,10 @@ class MemoryRetention:
         with self._reading():
             payloads = [entry.output for entries in self._entries.values() for entry in entries]
             payloads += [self._rows[no - 1].result for no in self._numbers.values()]
+            payloads += [wait.answer for waits in self._waits.values() for wait in waits.values()]
             return {one.ref for one in payloads if one is not None and one.ref is not None} & set(refs)
 
-    def insert(self, record: ExecutionRecord, entries: Sequence[Entry]) -> bool:
+    def insert(self, record: ExecutionRecord, entries: Sequence[Entry], waits: Sequence[WaitRecord] = ()) -> bool:
         made = copied(transitions.arrived(record))
         with self._writing():
             if record.exec_id in self._numbers:
@@ -120,6 +123,7 @@ class MemoryRetention:
             self._rows.append(made)
             no = self._numbers[made.exec_id] = len(self._rows)
             self._entries[no] = [copied_entry(entry) for entry in entries]
+            self._waits[no] = {wait.key: copied_wait(wait) for wait in waits}
             return True
 
 
@@ -142,6 +146,10 @@ def copied(record: ExecutionRecord) -> ExecutionRecord:
 
 def copied_entry(entry: Entry) -> Entry:
     return replace(entry, detail=as_json(entry.detail), output=copy.copy(entry.output))
+
+
+def copied_wait(wait: WaitRecord) -> WaitRecord:
+    return replace(wait, schema=as_json(wait.schema), metadata=as_json(wait.metadata), answer=copy.copy(wait.answer))
 
 
 def as_json(value: Any) -> Any:

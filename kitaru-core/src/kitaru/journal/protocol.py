@@ -22,6 +22,7 @@ from kitaru.journal.records import (
     Payload,
     Tally,
     TallyQuery,
+    WaitRecord,
 )
 from kitaru.journal.transitions import Alive
 
@@ -76,7 +77,7 @@ class Journal(Protocol):
         when it has no owner, its lease has expired, or ``alive(owner)`` is False (None: cannot tell). A claim of
         an execution with a lost owner raises ``owners_lost`` by one, that of a failed one sets it to 0; any claim
         clears ``cancel_requested`` and what an earlier end left (``ended_at``, ``failure``, ``status_reason``,
-        ``wake_at``).
+        ``wake_at``), and that of a cancelled one opens its aborted waits again.
 
         Raises:
             KitaruNotFoundError: no such execution.
@@ -98,6 +99,9 @@ class Journal(Protocol):
         Raises KitaruLeaseError, writing nothing, when ``lease`` is not the newest.
         """
 
+    def append_durably(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        """Like :meth:`append`, with full durability in every mode and as a commit of its own."""
+
     def finish(
         self,
         lease: Lease,
@@ -108,8 +112,11 @@ class Journal(Protocol):
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         """Commit ``entries`` and the end of the execution (completed, failed or cancelled) and drop the lease.
+
+        ``parent``, the execution whose child this is, is due from now on if it is suspended, and those above it too.
 
         Sending the same end again after a KitaruJournalError is a no-op where it was committed.
 
@@ -117,18 +124,65 @@ class Journal(Protocol):
         ``status`` ends nothing.
         """
 
-    def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
-        """Commit ``entries``, status ``waiting`` and ``wake_at``, and drop the lease. Like :meth:`finish` otherwise."""
+    def suspend(
+        self,
+        lease: Lease,
+        *,
+        wake_at: int | None,
+        entries: Sequence[Entry] = (),
+        waits: Sequence[str] = (),
+        children: Sequence[str] = (),
+    ) -> bool:
+        """Commit ``entries``, status ``waiting`` and ``wake_at``, and drop the lease. Like :meth:`finish` otherwise.
+
+        What it waits for is looked at in the same transaction: when one of ``waits`` (ids) is not open any more, or one
+        of ``children`` (execution ids) is not waiting any more, it is due at once, and the answer is True. ``wake_at``
+        is brought forward to that of the first child that is due.
+        """
+
+    def open_wait(self, lease: Lease, wait: WaitRecord, entries: Sequence[Entry] = ()) -> WaitRecord:
+        """Commit ``entries`` and the wait under ``wait.key`` of the lease's execution, unless there is one already;
+        give the stored one.
+
+        A new wait gets the name it asks for, or ``name#2``, ``name#3``... where that is taken in its execution. One
+        that is still open takes over question, schema and metadata (its code may have changed), never its deadline.
+        Sending the same again is a no-op.
+
+        Raises KitaruLeaseError, writing nothing, when ``lease`` is not the newest.
+        """
+
+    def resolve_wait(
+        self, exec_id: str, wait_id: str, status: str, answer: Payload | None, at: int, *, lease: Lease | None = None
+    ) -> WaitRecord:
+        """End an open wait, exactly once, with full durability in every mode; give it as it is afterwards.
+
+        A suspended execution, and those above it that wait for it, are due from ``at`` on (``wake_at``), in the same
+        transaction.
+
+        Args:
+            status: ``answered``, ``aborted``, ``expired`` or ``withdrawn``.
+            lease: the owner's, where only the owner may end it.
+
+        Raises:
+            KitaruNotFoundError: no such execution or wait.
+            KitaruStateError: it has been ended before, its deadline is over (unless ``expired`` or ``withdrawn``), or
+                its execution has ended.
+            KitaruLeaseError: ``lease`` is not the newest.
+        """
+
+    def waits(self, exec_id: str, *, open_only: bool = False) -> list[WaitRecord]:
+        """An execution's waits, oldest first. Raises KitaruNotFoundError."""
 
     def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
         """Give the execution up without ending it: it reads ``interrupted`` from now on. A lost lease is ignored."""
 
-    def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
+    def request_cancel(self, exec_id: str, alive: Alive, reason: str | None = None) -> ExecutionRecord:
         """Ask for the end of an execution and return its record as it is afterwards.
 
-        Without a live owner it is ``cancelled`` at once (and its fence raised, so a zombie stays out); with one
-        ``cancel_requested`` is set and the owner ends it. Children are asked too. A finished execution:
-        KitaruStateError with id and status. No such execution: KitaruNotFoundError.
+        Without a live owner it is ``cancelled`` at once, with ``reason`` (and its fence raised, so a zombie stays
+        out), and what is suspended on it is due; with one ``cancel_requested`` is set and the owner ends it. Children
+        are asked too. A finished execution: KitaruStateError with id and status. No such execution:
+        KitaruNotFoundError.
         """
 
     def poll_cancelled(self, leases: Sequence[Lease]) -> list[str]:
@@ -148,7 +202,7 @@ class Journal(Protocol):
         """
 
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
-        """Started executions without a live owner, and suspended ones whose timer is due (``wake_at <= now``), oldest
+        """Started executions without a live owner, and suspended ones that are due (``wake_at <= now``), oldest
         first, without what may be large (see :meth:`list`).
 
         Children whose parent would continue them (the parent is itself unfinished) are left out.
@@ -178,17 +232,18 @@ class Journal(Protocol):
         """Ids of removed executions that may have left something behind, oldest first."""
 
     def purge(self, exec_id: str, limit: int) -> bool:
-        """Delete up to ``limit`` entries that a removed execution has left behind; True when none is left."""
+        """Delete up to ``limit`` entries that a removed execution has left behind, and its waits; True when no entry is
+        left."""
 
     def forget_discarded(self, exec_id: str) -> None:
         """A removed execution has nothing left behind: :meth:`discarded` need not name it any more. One that still has
         entries stays."""
 
     def referenced(self, refs: Sequence[str]) -> set[str]:
-        """Those of these artifact store keys that some entry (also one not purged yet) or result refers to."""
+        """Those of these artifact store keys that some entry (also one not purged yet), wait or result refers to."""
 
-    def insert(self, record: ExecutionRecord, entries: Sequence[Entry]) -> bool:
-        """Store an execution that came from another journal, with its entries as they are; one transaction.
+    def insert(self, record: ExecutionRecord, entries: Sequence[Entry], waits: Sequence[WaitRecord] = ()) -> bool:
+        """Store an execution that came from another journal, its entries and waits as they are; one transaction.
 
         False, and nothing is written, when one of this id exists. It gets no owner; an idempotency key that is taken
         is left out. Raises KitaruStateError unless it has ended.

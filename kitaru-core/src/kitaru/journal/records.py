@@ -24,6 +24,8 @@ class EntryKind(IntEnum):
     METADATA = 9  # kitaru.log(); ``key`` is the call's key, or "" for the execution
     REOPENED = 10  # a failed call is open again (retry of an execution)
     ARTIFACT = 11  # kitaru.save(): ``name`` is the artifact's, ``output`` its value, ``detail`` has type and tags
+    INTENT = 12  # the body of an ``effect="once"`` call is about to run; ``detail["idempotency_key"]`` is its key
+    WAITED = 13  # the flow has the end of a wait: ``output`` is its answer, ``detail["status"]`` how it ended
 
 
 #: Kinds that end a call: the last such entry of a key is the call's outcome.
@@ -108,7 +110,37 @@ class ExecutionRecord:
     lease_expires_at: int | None = None
     owners_lost: int = 0
     cancel_requested: bool = False
-    wake_at: int | None = None  # when a suspended execution's next timer is due
+    wake_at: int | None = None  # when a suspended execution is due: its next timer, or at once after an answer
+    open_waits: int = 0  # how many of its waits have no answer yet; read only, kept by the journal
+
+
+#: What a wait may be: waiting for its answer, answered, given up by somebody outside, past its deadline, or given up by
+#: the flow's own code (``asyncio.timeout`` around it, a lost race).
+WAIT_STATUSES = ("open", "answered", "aborted", "expired", "withdrawn")
+
+
+@dataclass(slots=True)
+class WaitRecord:
+    """A question that an execution waits for, as stored.
+
+    ``key`` is the wait's place in the execution (see ``runtime.identity``), ``wait_id`` a UUID made of it, ``name``
+    what people call it. ``schema`` is the JSON Schema of its answer, or None: a gate, which takes no value. ``answer``
+    is set once it is answered, or expired with a default.
+    """
+
+    exec_id: str
+    key: str
+    wait_id: str
+    name: str
+    question: str | None = None
+    schema: dict[str, Any] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    created_at: int = 0
+    expires_at: int | None = None
+    has_default: bool = False
+    status: str = "open"
+    answer: Payload | None = None
+    resolved_at: int | None = None
 
 
 @dataclass(slots=True)

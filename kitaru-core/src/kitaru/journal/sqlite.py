@@ -13,25 +13,24 @@ from dataclasses import replace
 from typing import Any
 
 from kitaru.errors import KitaruJournalError, KitaruLeaseError
-from kitaru.journal import sqlite_retention, transitions
 from kitaru.journal import sqlite_rows as rows
+from kitaru.journal import sqlite_waits, transitions
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import (
     Claimed,
     Created,
-    EndedQuery,
     Entry,
     ExecutionQuery,
     ExecutionRecord,
     Lease,
     Owner,
     Payload,
-    Tally,
-    TallyQuery,
+    WaitRecord,
 )
 from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
+from kitaru.journal.sqlite_retention import SqliteRetention
 from kitaru.journal.transitions import Alive
 
 _SYNCHRONOUS = {"full": "FULL", "process": "NORMAL"}
@@ -52,7 +51,7 @@ class _Ticket:
         self.error: Exception | None = None
 
 
-class SqliteJournal:
+class SqliteJournal(SqliteRetention):
     """See :class:`kitaru.journal.protocol.Journal` for the contract.
 
     Args:
@@ -115,6 +114,10 @@ class SqliteJournal:
                     self._append_group(self._drain())
         if ticket.error is not None:
             raise ticket.error
+
+    def append_durably(self, lease: Lease, entries: Sequence[Entry]) -> None:
+        with self._write("append entries", durable=True):
+            self._insert(lease, entries)
 
     def _append_one(self, lease: Lease, entry: Entry) -> None:
         entry.seq = lease.next_seq
@@ -222,6 +225,8 @@ class SqliteJournal:
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._write("claim an execution"):
             no, record = self._require(exec_id)
+            if record.status == "cancelled":
+                sqlite_waits.reopen(self._cursor.execute, no)
             previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
             self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
             return Claimed(record, self._lease(no, record), previous)
@@ -251,6 +256,7 @@ class SqliteJournal:
         failure: dict[str, Any] | None = None,
         status_reason: str | None = None,
         entries: Sequence[Entry] = (),
+        parent: str | None = None,
     ) -> None:
         transitions.check_end(status)
         with self._write("finish an execution"):
@@ -261,14 +267,42 @@ class SqliteJournal:
                 )
                 self._insert(lease, entries)
                 self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
+                if parent is not None:
+                    sqlite_waits.wake(self._cursor.execute, parent, ended_at)
 
-    def suspend(self, lease: Lease, *, wake_at: int | None, entries: Sequence[Entry] = ()) -> None:
+    def suspend(
+        self,
+        lease: Lease,
+        *,
+        wake_at: int | None,
+        entries: Sequence[Entry] = (),
+        waits: Sequence[str] = (),
+        children: Sequence[str] = (),
+    ) -> bool:
         with self._write("suspend an execution"):
+            execute = self._cursor.execute
+            due, wake_at = sqlite_waits.due_at_once(execute, lease.no, waits, children, wake_at)
             record = self._state(lease, "waiting", wake_at)
             if record is not None:
-                transitions.suspended(record, wake_at)
+                transitions.suspended(record, self._now() if due else wake_at)
                 self._insert(lease, entries)
-                self._cursor.execute(rows.SET_STATE, rows.state_row(lease.no, record))
+                execute(rows.SET_STATE, rows.state_row(lease.no, record))
+            return due
+
+    def open_wait(self, lease: Lease, wait: WaitRecord, entries: Sequence[Entry] = ()) -> WaitRecord:
+        with self._write("open a wait"):
+            self._state(lease)
+            self._insert(lease, entries)
+            return sqlite_waits.opened(self._cursor.execute, lease.no, wait)
+
+    def resolve_wait(
+        self, exec_id: str, wait_id: str, status: str, answer: Payload | None, at: int, *, lease: Lease | None = None
+    ) -> WaitRecord:
+        with self._write("end a wait", durable=True):
+            if lease is not None:
+                self._state(lease)
+            no, record = self._require(exec_id)
+            return sqlite_waits.resolved(self._cursor.execute, no, record, wait_id, status, answer, at)
 
     def release(self, lease: Lease, entries: Sequence[Entry] = ()) -> None:
         with self._write("release an execution"):
@@ -294,40 +328,20 @@ class SqliteJournal:
             raise transitions.lost(lease)
         return record
 
-    def request_cancel(self, exec_id: str, alive: Alive) -> ExecutionRecord:
+    def request_cancel(self, exec_id: str, alive: Alive, reason: str | None = None) -> ExecutionRecord:
         with self._write("cancel an execution"):
             no, record = self._require(exec_id)
             transitions.check_cancel(record)
-            self._cancel(no, record, alive)
+            self._cancel(no, record, alive, reason)
+            if record.status == "cancelled" and record.parent_exec_id is not None:
+                sqlite_waits.wake(self._cursor.execute, record.parent_exec_id, self._now())
             return self._require(exec_id)[1]
 
-    def _cancel(self, no: Any, record: ExecutionRecord, alive: Alive) -> None:
-        transitions.cancelled(record, alive, self._now())
+    def _cancel(self, no: Any, record: ExecutionRecord, alive: Alive, reason: str | None = None) -> None:
+        transitions.cancelled(record, alive, self._now(), reason)
         self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
         for child in self._cursor.execute(rows.UNFINISHED_CHILDREN, (record.exec_id,)).fetchall():
             self._cancel(child[0], rows.read_execution(child), alive)
-
-    # -- whole executions ---------------------------------------------------------------------------------------
-
-    def discard(self, exec_ids: Sequence[str]) -> Sequence[str]:
-        with self._write("remove executions"):
-            return sqlite_retention.discard(self._cursor.execute, exec_ids)
-
-    def purge(self, exec_id: str, limit: int) -> bool:
-        with self._write("delete entries of a removed execution"):
-            return sqlite_retention.purge(self._cursor.execute, exec_id, limit)
-
-    def forget_discarded(self, exec_id: str) -> None:
-        with self._write("forget a removed execution"):
-            sqlite_retention.forget(self._cursor.execute, exec_id)
-
-    def insert(self, record: ExecutionRecord, entries: Sequence[Entry]) -> bool:
-        made = transitions.arrived(record)
-        with self._write("import an execution"):
-            if self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone() is not None:
-                return False
-            sqlite_retention.insert(self._cursor.execute, made, entries)
-            return True
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -343,23 +357,14 @@ class SqliteJournal:
     def entries(self, exec_id: str, *, after: int = 0, prefix: str | None = None) -> list[Entry]:
         return self._reader.entries(exec_id, after, prefix)
 
+    def waits(self, exec_id: str, *, open_only: bool = False) -> list[WaitRecord]:
+        return self._reader.waits(exec_id, open_only)
+
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         return self._reader.recoverable(now, alive)
 
     def find_cached(self, cache_key: bytes) -> Payload | None:
         return self._reader.find_cached(cache_key)
-
-    def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
-        return self._reader.tallies(query, alive)
-
-    def ended(self, query: EndedQuery) -> Sequence[str]:
-        return self._reader.ended(query)
-
-    def discarded(self) -> Sequence[str]:
-        return self._reader.discarded()
-
-    def referenced(self, refs: Sequence[str]) -> set[str]:
-        return self._reader.referenced(refs)
 
     def version(self) -> int:
         if self._forked or self._closed:

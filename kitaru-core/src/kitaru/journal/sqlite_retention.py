@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from kitaru.journal import sqlite_rows as rows
-from kitaru.journal.records import EndedQuery, Entry, ExecutionRecord, Lease
-from kitaru.journal.transitions import FINISHED
+from kitaru.journal import sqlite_waits, transitions
+from kitaru.journal.records import EndedQuery, Entry, ExecutionRecord, Lease, Tally, TallyQuery, WaitRecord
+from kitaru.journal.transitions import FINISHED, Alive
+
+if TYPE_CHECKING:
+    from kitaru.journal.sqlite_reads import ListingReader
 
 Execute = Callable[..., Any]
 
@@ -33,8 +38,51 @@ _PURGE = (
 )
 _REFERENCED = (
     "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM entries WHERE ref = value AND ref IS NOT NULL) "
-    "OR EXISTS (SELECT 1 FROM executions WHERE result_ref = value AND result_ref IS NOT NULL)"
+    "OR EXISTS (SELECT 1 FROM executions WHERE result_ref = value AND result_ref IS NOT NULL) "
+    "OR EXISTS (SELECT 1 FROM waits WHERE answer_ref = value AND answer_ref IS NOT NULL)"
 )
+
+
+class SqliteRetention:
+    """What ``SqliteJournal`` inherits: its methods for whole executions."""
+
+    _cursor: Any
+    _reader: ListingReader
+
+    def _write(self, doing: str, *, durable: bool = False) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def discard(self, exec_ids: Sequence[str]) -> Sequence[str]:
+        with self._write("remove executions"):
+            return discard(self._cursor.execute, exec_ids)
+
+    def purge(self, exec_id: str, limit: int) -> bool:
+        with self._write("delete entries of a removed execution"):
+            return purge(self._cursor.execute, exec_id, limit)
+
+    def forget_discarded(self, exec_id: str) -> None:
+        with self._write("forget a removed execution"):
+            forget(self._cursor.execute, exec_id)
+
+    def insert(self, record: ExecutionRecord, entries: Sequence[Entry], waits: Sequence[WaitRecord] = ()) -> bool:
+        made = transitions.arrived(record)
+        with self._write("import an execution"):
+            if self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone() is not None:
+                return False
+            insert(self._cursor.execute, made, entries, waits)
+            return True
+
+    def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
+        return self._reader.tallies(query, alive)
+
+    def ended(self, query: EndedQuery) -> Sequence[str]:
+        return self._reader.ended(query)
+
+    def discarded(self) -> Sequence[str]:
+        return self._reader.discarded()
+
+    def referenced(self, refs: Sequence[str]) -> set[str]:
+        return self._reader.referenced(refs)
 
 
 def discard(execute: Execute, exec_ids: Sequence[str]) -> list[str]:
@@ -49,6 +97,7 @@ def discard(execute: Execute, exec_ids: Sequence[str]) -> list[str]:
 def purge(execute: Execute, exec_id: str, limit: int) -> bool:
     """See ``Journal.purge``. Runs inside the caller's transaction."""
     for (no,) in execute("SELECT no FROM discarded WHERE exec_id = ?", (exec_id,)).fetchall():
+        execute("DELETE FROM waits WHERE exec_no = ?", (no,))
         execute(_PURGE, (no, limit))
         if execute("SELECT 1 FROM entries WHERE exec_no = ? LIMIT 1", (no,)).fetchone() is not None:
             return False
@@ -63,7 +112,7 @@ def forget(execute: Execute, exec_id: str) -> None:
     )
 
 
-def insert(execute: Execute, record: ExecutionRecord, entries: Sequence[Entry]) -> None:
+def insert(execute: Execute, record: ExecutionRecord, entries: Sequence[Entry], waits: Sequence[WaitRecord]) -> None:
     """Put an execution in whose id is free. Runs inside the caller's transaction."""
     if record.idempotency_key is not None:
         taken = execute(rows.FIND_EXECUTION, (record.flow_name, record.idempotency_key)).fetchone()
@@ -74,6 +123,8 @@ def insert(execute: Execute, record: ExecutionRecord, entries: Sequence[Entry]) 
     lease = Lease(record.exec_id, no, record.fence, 0)
     for entry in entries:
         execute(rows.PUT_ENTRY, rows.entry_row(lease, entry))
+    for wait in waits:
+        sqlite_waits.put(execute, no, wait)
 
 
 def discarded(execute: Execute) -> list[str]:

@@ -35,13 +35,19 @@ _EXECUTION_COLUMNS = (
 )
 # A listing leaves out what may be large; those columns read as empty.
 _LISTED_COLUMNS = _EXECUTION_COLUMNS.replace("result_data, inputs", "NULL, x''")
+# The waits are counted where they are: an execution's own row need not change when one is opened or answered.
+_OPEN_WAITS = "(SELECT count(*) FROM waits WHERE waits.exec_no = executions.no AND waits.status = 'open')"
 INSERT_EXECUTION = (
     f"INSERT INTO executions ({_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
     f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 1))})"
 )
-GET_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE exec_id = ?"  # noqa: S608
-FIND_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE flow_name = ? AND idempotency_key = ?"  # noqa: S608
-LIST_EXECUTIONS = f"SELECT no, {_LISTED_COLUMNS} FROM executions"  # noqa: S608
+GET_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS}, {_OPEN_WAITS} FROM executions WHERE exec_id = ?"  # noqa: S608
+FIND_EXECUTION = (
+    f"SELECT no, {_EXECUTION_COLUMNS}, {_OPEN_WAITS} FROM executions "  # noqa: S608
+    "WHERE flow_name = ? AND idempotency_key = ?"
+)
+LIST_EXECUTIONS = f"SELECT no, {_LISTED_COLUMNS}, {_OPEN_WAITS} FROM executions"  # noqa: S608
+HAS_OPEN_WAITS = "EXISTS (SELECT 1 FROM waits WHERE waits.exec_no = executions.no AND waits.status = 'open')"
 ENTRIES = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq > ? ORDER BY seq"  # noqa: S608
 ENTRIES_UNDER = (
     f"SELECT {_ENTRY_COLUMNS} FROM entries "  # noqa: S608
@@ -260,6 +266,7 @@ def read_execution(row: tuple[Any, ...]) -> ExecutionRecord:
         spec=json.loads(row[26]),
         failure=None if row[27] is None else json.loads(row[27]),
         inputs=row[29],
+        open_waits=row[30] if len(row) > 30 else 0,
     )
 
 

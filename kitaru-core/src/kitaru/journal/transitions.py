@@ -16,12 +16,12 @@ change is checked against the diagram, always: one that it does not have is a bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
 from kitaru.errors import KitaruLeaseError, KitaruNotFoundError, KitaruStateError
-from kitaru.journal.records import ExecutionRecord, Lease, Owner, Payload
+from kitaru.journal.records import ExecutionRecord, Lease, Owner, Payload, WaitRecord
 
 Alive = Callable[[Owner], bool | None]
 
@@ -39,13 +39,19 @@ FOLLOWING: dict[str, frozenset[str]] = {
 }
 
 
-def public_status(record: ExecutionRecord, alive: Alive, now: int) -> str:
-    """The status of a stored execution as people see it: ``interrupted`` when it was started and has no live owner."""
+def owner_status(record: ExecutionRecord, alive: Alive, now: int) -> str:
+    """The stored status, or ``interrupted`` when the execution was started and has no live owner."""
     if record.status != "running":
         return record.status
     owner = record.owner
     expired = record.lease_expires_at is not None and record.lease_expires_at < now
     return "interrupted" if owner is None or expired or alive(owner) is False else "running"
+
+
+def public_status(record: ExecutionRecord, alive: Alive, now: int) -> str:
+    """The status as people see it: of a running execution with an open wait ``waiting``, else :func:`owner_status`."""
+    status = owner_status(record, alive, now)
+    return "waiting" if status == "running" and record.open_waits else status
 
 
 def check_new(record: ExecutionRecord) -> None:
@@ -82,7 +88,7 @@ def claimed(
 
     Raises KitaruLeaseError when a living owner runs it, KitaruStateError when its status is not in ``accept``.
     """
-    _check_accepted(record, public_status(record, alive, now), accept)
+    _check_accepted(record, owner_status(record, alive, now), accept)
     if record.status == "failed":  # somebody decided to retry it: a parked execution gets a new budget of owners
         record.owners_lost = 0
     _move(record, "running")
@@ -124,14 +130,67 @@ def released(record: ExecutionRecord) -> None:
     _let_go(record)
 
 
-def cancelled(record: ExecutionRecord, alive: Alive, now: int) -> None:
+def cancelled(record: ExecutionRecord, alive: Alive, now: int, reason: str | None = None) -> None:
     """Somebody asks for the end of an unfinished execution: its owner does it, or, without one, it ends here."""
-    if public_status(record, alive, now) == "running":
+    if owner_status(record, alive, now) == "running":
         record.cancel_requested = True
         return
     _move(record, "cancelled")
-    record.ended_at, record.status_reason, record.wake_at = now, "cancelled while nobody ran it", None
+    record.ended_at, record.status_reason, record.wake_at = now, reason or "cancelled while nobody ran it", None
     _let_go(record)
+
+
+def soonest(children: Iterable[tuple[str, int | None]], wake_at: int | None) -> tuple[bool, int | None]:
+    """Of the (status, wake_at) of children that an execution is about to be suspended on: whether one has ended or runs
+    again, and when the first of them and ``wake_at`` is due."""
+    dues = [wake_at]
+    for status, due in children:
+        if status != "waiting":
+            return True, wake_at
+        dues.append(due)
+    return False, min((due for due in dues if due is not None), default=None)
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """``name``, or the first of ``name#2``, ``name#3``... that is not taken."""
+    if name not in taken:
+        return name
+    number = len(taken) + 1
+    while (numbered := f"{name}#{number}") in taken:
+        number += 1
+    return numbered
+
+
+def takes_over(stored: WaitRecord, wait: WaitRecord) -> bool:
+    """An open wait is met again: its question may have changed with the code. True when something did."""
+    now = wait.question, wait.schema, wait.metadata
+    if stored.status != "open" or (stored.question, stored.schema, stored.metadata) == now:
+        return False
+    stored.question, stored.schema, stored.metadata = now
+    return True
+
+
+def resolved(wait: WaitRecord, execution: ExecutionRecord, status: str, answer: Payload | None, at: int) -> None:
+    """An open wait ends. Raises KitaruStateError when it has ended before, or may not end this way now."""
+    where = f"wait `{wait.name}` of execution {wait.exec_id}"
+    if wait.status != "open":
+        raise KitaruStateError(
+            f"{where} is already {wait.status}; nothing was changed. See `kitaru executions get {wait.exec_id}`."
+        )
+    if status in ("answered", "aborted"):
+        if execution.status in FINISHED:
+            raise KitaruStateError(f"{where} cannot be {status}: the execution is {execution.status}.")
+        if wait.expires_at is not None and at >= wait.expires_at:
+            raise KitaruStateError(
+                f"{where} has expired: its deadline (expires_in) is over, and it takes no answer any more. "
+                f"`kitaru executions resume {wait.exec_id}` lets the flow go on."
+            )
+    wait.status, wait.answer, wait.resolved_at = status, answer, at
+
+
+def no_such_wait(exec_id: str, wait_id: str) -> KitaruNotFoundError:
+    """The error for an id that no wait has."""
+    return KitaruNotFoundError(f"execution {exec_id} has no wait {wait_id!r}. See `kitaru executions get {exec_id}`.")
 
 
 def check_cancel(record: ExecutionRecord) -> None:

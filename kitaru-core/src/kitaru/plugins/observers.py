@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kitaru.journal.protocol import Journal
-from kitaru.journal.records import OUTCOME_KINDS, Entry
+from kitaru.journal.records import OUTCOME_KINDS, Entry, WaitRecord
 from kitaru.plugins.manager import PluginManager
 from kitaru.statuses import ExecutionStatus
 
@@ -45,6 +45,12 @@ class ObserverSink:
     def checkpoint_finished(self, exec_id: str, entry: Entry) -> None:
         if self._calls:
             self._put(lambda: self._tell_call(exec_id, entry))
+
+    def wait_opened(self, wait: WaitRecord) -> None:
+        self._tell_wait("kitaru_wait_opened", wait)
+
+    def wait_answered(self, wait: WaitRecord) -> None:
+        self._tell_wait("kitaru_wait_answered", wait)
 
     def drain(self, seconds: float) -> None:
         """Wait until everything so far has been told, for at most ``seconds``; not at all for a hook that hangs."""
@@ -110,6 +116,17 @@ class ObserverSink:
             recorded = self._journal.entries(exec_id, prefix=entry.key)
             earlier = [one for one in recorded if one.key == entry.key and one.seq < entry.seq]
         self._call("kitaru_checkpoint_finished", call=call(exec_id, [*earlier, entry]))
+
+    def _tell_wait(self, hook: str, wait: WaitRecord) -> None:
+        if hook not in self._observed:
+            return
+
+        def tell() -> None:
+            from kitaru.snapshots import pending_wait
+
+            self._call(hook, wait=pending_wait(wait))
+
+        self._put(tell)
 
     def _call(self, hook: str, **values: Any) -> None:
         for plugin, function, names in self._manager.observers(hook):

@@ -1,4 +1,4 @@
-"""Bodies that do not run on the caller's thread: those with a deadline, and those in a process of their own."""
+"""Bodies that do not simply run: effects, those with a deadline, and those in a process of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kitaru.runtime.context import Frame
 
 
 def run_apart(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run one attempt's body away from the calling thread and return its value, or raise what it raised.
+    """Run one attempt's body and return its value, or raise what it raised. Not for plain calls: those just run.
 
     Raises:
         KitaruTimeoutError: the checkpoint's deadline passed. An isolated process is killed; a thread cannot be, so
@@ -19,6 +19,12 @@ def run_apart(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     """
     spec = frame.spec
     assert spec is not None
+    if spec.effect:
+        from kitaru.runtime import effects
+
+        effects.begin(frame)
+        if spec.retry.timeout is None and not spec.isolated:
+            return spec.function(*args, **kwargs)
     if spec.isolated:
         from kitaru.runtime import isolated  # subprocess machinery, only for those who use it
 

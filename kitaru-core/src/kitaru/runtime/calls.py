@@ -59,6 +59,12 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if recorded is not None:
         if recorded.outcome is not None:
             return deliver(frame, recorded)
+        if recorded.doubt is not None and spec.effect:
+            from kitaru.runtime import effects
+
+            value = effects.settle(frame, recorded, args, kwargs)
+            if value is not effects.RUN:
+                return value
         frame.attempt = recorded.last_attempt + 1
     failed = recorded.failed_attempts if recorded is not None else 0
     if spec.cache or (spec.cache is None and run.spec.cache):
@@ -66,7 +72,7 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if hit is not None:
             run.commit(hit)
             return deliver_cached(frame, hit)
-    plain = spec.retry.timeout is None and not spec.isolated
+    plain = spec.plain
     while True:
         run.before_body(frame)
         token = current_frame.set(frame)
@@ -101,6 +107,12 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
             if recorded.outcome.kind == EntryKind.CANCELLED:
                 await loop.cancelled_again(recorded.outcome)
             return deliver(frame, recorded)
+        if recorded.doubt is not None and spec.effect:
+            from kitaru.runtime import effects
+
+            value = await effects.settle_async(frame, recorded, args, kwargs)
+            if value is not effects.RUN:
+                return value
         frame.attempt = recorded.last_attempt + 1
     failed = recorded.failed_attempts if recorded is not None else 0
     if spec.cache or (spec.cache is None and run.spec.cache):
@@ -264,7 +276,9 @@ def failed_attempt(frame: Frame, error: BaseException, failed: int) -> tuple[Ent
     origin = getattr(error, "kitaru_origin", None) or FailureOrigin.USER_CODE
     if failed < retries and policy.applies(error):
         return failure_entry(frame, error, EntryKind.ATTEMPT_FAILED, origin), policy.pause(failed + 1)
-    return failure_entry(frame, error, EntryKind.FAILED, origin), None
+    # A type that the checkpoint's own `retry_on` names says for certain that the effect has not happened.
+    certain = spec.effect and policy.applies(error)
+    return failure_entry(frame, error, EntryKind.FAILED, origin, certain=certain), None
 
 
 def after_failure(frame: Frame, entry: Entry, error: BaseException, pause: float | None) -> float:
@@ -276,12 +290,19 @@ def after_failure(frame: Frame, entry: Entry, error: BaseException, pause: float
     return pause
 
 
-def failure_entry(frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin) -> Entry:
-    """The entry of one attempt's failure, with its traceback."""
+def failure_entry(
+    frame: Frame, error: BaseException, kind: EntryKind, origin: FailureOrigin, *, certain: bool = False
+) -> Entry:
+    """The entry of one attempt's failure, with its traceback.
+
+    ``certain``: an effect that ended this way has not happened; otherwise one that has no further attempt is in doubt.
+    """
     run = frame.run
     inputs = frame.inputs
     detail = call_detail(frame) or {}
     detail["failure"] = failures.failure_from(error, origin=origin, codec=run.codec)
+    if frame.spec is not None and frame.spec.effect and kind != EntryKind.ATTEMPT_FAILED and not certain:
+        detail["in_doubt"] = True
     return Entry(
         kind,
         frame.key,

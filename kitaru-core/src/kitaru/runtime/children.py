@@ -109,11 +109,26 @@ def result(child: Child, timeout: float | None) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
-    ended = child.run is None or _wait_run(run, child.run, timeout)
+    ended = True
+    while child.run is not None and ended:
+        ended = _wait_run(run, child.run, timeout)
+        if not ended or not _taken_up_again(child):
+            break
     if not ended:
         child.reads -= 1
+    if child.run is not None and child.run.status == "waiting":
+        return _journal_end(child, key, None)
     record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
     return _journal_end(child, key, record)
+
+
+def _taken_up_again(child: Child) -> bool:
+    """Whether the child, whose run has ended though its execution has not, goes on in another run of this process."""
+    assert child.run is not None
+    if child.run.status != "lost":
+        return False
+    child.run = child.frame.run.kernel.runs.get(child.exec_id)
+    return child.run is not None
 
 
 def _wait_run(run: Run, child_run: Run, timeout: float | None) -> bool:
@@ -140,8 +155,14 @@ async def result_async(child: Child) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
+    record: ExecutionRecord | None = None
     async with run.gate_released():
-        record = await ended_async(run.kernel, child.exec_id, child.run)
+        while child.run is not None:
+            await _run_ended(child.run)
+            if not _taken_up_again(child):
+                break
+        if child.run is None or child.run.status != "waiting":
+            record = await ended_async(run.kernel, child.exec_id, child.run)
     return (
         await asyncio.to_thread(_journal_end, child, key, record)
         if record is not None
@@ -153,8 +174,16 @@ async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRe
     """Await the end of an execution without blocking the event loop; answers like ``outcome.wait_end``."""
     import asyncio
 
-    if run is None:
-        return await asyncio.to_thread(outcome.wait_end, kernel, exec_id, None, None)
+    if run is not None:
+        await _run_ended(run)
+        if run.status not in ("lost", "waiting"):
+            return None
+    return await asyncio.to_thread(outcome.wait_end, kernel, exec_id, run, None)
+
+
+async def _run_ended(run: Run) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
@@ -167,15 +196,17 @@ async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRe
 
     run.on_done(ended)
     await future
-    return outcome.wait_end(kernel, exec_id, run, None)
 
 
 def _journal_end(child: Child, key: str, record: ExecutionRecord | None) -> Any:
     run = child.frame.run
     if record is None and child.run is not None and child.run.status == "waiting":
         record = run.journal.get(child.exec_id)
-    if record is not None and record.status == "waiting":
-        run.stop(ExecutionSuspended(f"child execution {child.exec_id} of flow `{record.flow_name}`", record.wake_at))
+    suspended = child.run is not None and child.run.status == "waiting"
+    # One that somebody else has continued since is not waited for here: this execution is due at once, and finds it.
+    if record is not None and (record.status == "waiting" or (suspended and record.status == "running")):
+        what = f"child execution {child.exec_id} of flow `{record.flow_name}`"
+        run.stop(ExecutionSuspended(what, record.wake_at, children=(child.exec_id,)))
         run.check()
     now = run.clock.now()
     entry = Entry(EntryKind.VALUE, key, "result", 1, now, now)

@@ -18,12 +18,19 @@ class ExecutionCancelled(ExecutionStopped):
 
 
 class ExecutionSuspended(ExecutionStopped):
-    """All branches wait for something outside; the owner lets go. ``waits`` says for what, for people."""
+    """All branches wait for something outside; the owner lets go.
 
-    def __init__(self, waits: str, wake_at: int | None) -> None:
+    ``waits`` says for what, for people; ``wait_ids`` and ``children`` name the waits and executions among it.
+    """
+
+    def __init__(
+        self, waits: str, wake_at: int | None, wait_ids: tuple[str, ...] = (), children: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(waits)
         self.waits = waits
         self.wake_at = wake_at
+        self.wait_ids = wait_ids
+        self.children = children
 
 
 class ExecutionInterrupted(ExecutionStopped):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kitaru.errors import (
     FailureOrigin,
     KitaruDivergenceError,
+    KitaruError,
     KitaruExecutionError,
     KitaruJournalError,
     KitaruLeaseError,
@@ -57,10 +58,31 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         run.kernel.capture.leave()
     if run.kernel.events is not None:
         run.kernel.events.execution_finished(run.exec_id)
+    if status == "lost" and isinstance(error, ExecutionSuspended):
+        _go_on(run)
+    elif run.record.parent_exec_id is not None and status in ("completed", "failed", "cancelled"):
+        _continue_parent(run, run.record.parent_exec_id)
     run.ended(status, value, error)
     # After the end is published: a slow observer holds up the exit of the program, never a result.
     if run.kernel.events is not None:
         run.kernel.events.drain(_DRAIN_SECONDS)
+
+
+def _go_on(run: Run) -> None:
+    """Continue an execution that was answered while this owner let go of it; whoever is first does."""
+    try:
+        run.kernel.resume(run.exec_id, run.spec, ("waiting",))
+    except KitaruError:  # somebody else was faster, or the journal does not answer: it is due, and `recover` finds it
+        return
+
+
+def _continue_parent(run: Run, parent: str) -> None:
+    """Continue the execution that was suspended on this child; one that runs, or cannot be loaded here, is let be."""
+    try:
+        if run.journal.get(parent).status == "waiting":
+            run.kernel.resume(parent, accept=("waiting",))
+    except KitaruError:  # it is due: `recover` continues it
+        return
 
 
 def _run_async(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -121,13 +143,26 @@ def _let_go(run: Run, reason: ExecutionStopped) -> tuple[str, Any, BaseException
         _finish(run, "cancelled", reason=str(reason))
         return "cancelled", None, reason
     if isinstance(reason, ExecutionSuspended):
-        wake_at = reason.wake_at
-        _patiently(run, lambda: run.journal.suspend(run.lease, wake_at=wake_at, entries=run.take_buffered(0)))
-        return "waiting", None, reason
+        return ("lost" if _suspend(run, reason) else "waiting"), None, reason
     if not isinstance(reason, ExecutionInterrupted):
         return _fail(run, KitaruExecutionError(str(reason), exec_id=run.exec_id))
     run.journal.release(run.lease, run.take_buffered(0))
     return "interrupted", None, reason
+
+
+def _suspend(run: Run, reason: ExecutionSuspended) -> bool:
+    """Let go of the execution. True when what it waited for happened in that very moment: it must go on at once."""
+    due = False
+    entries = run.take_buffered(0)
+
+    def commit() -> None:
+        nonlocal due
+        due = run.journal.suspend(
+            run.lease, wake_at=reason.wake_at, entries=entries, waits=reason.wait_ids, children=reason.children
+        )
+
+    _patiently(run, commit)
+    return due
 
 
 def _finish(
@@ -143,7 +178,14 @@ def _finish(
     _patiently(
         run,
         lambda: run.journal.finish(
-            run.lease, status, ended_at=ended_at, result=result, failure=failure, status_reason=reason, entries=entries
+            run.lease,
+            status,
+            ended_at=ended_at,
+            result=result,
+            failure=failure,
+            status_reason=reason,
+            entries=entries,
+            parent=run.record.parent_exec_id,
         ),
     )
 

@@ -130,11 +130,17 @@ class FlowLoop:
         """Run one attempt's body; KitaruTimeoutError when the checkpoint's deadline passes."""
         spec = frame.spec
         assert spec is not None
+        if spec.plain:
+            return await spec.function(*args, **kwargs)
         if spec.isolated:
             context = contextvars.copy_context()
             return await self.loop.run_in_executor(None, lambda: context.run(apart.run_apart, frame, args, kwargs))
-        if spec.retry.timeout is None:
-            return await spec.function(*args, **kwargs)
+        if spec.effect:
+            from kitaru.runtime import effects
+
+            effects.begin(frame)
+            if spec.retry.timeout is None:
+                return await spec.function(*args, **kwargs)
         body: Awaitable[Any] = spec.function(*args, **kwargs)
         # A task of its own, so that a body which swallows its cancellation cannot hold the deadline up.
         task = asyncio.Task(_awaited(body), loop=self.loop, context=contextvars.copy_context())

@@ -15,8 +15,8 @@ from typing import Any
 from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
 from kitaru.runtime import identity
 
-_CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
-_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER))
+_CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.INTENT, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
+_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER, EntryKind.WAITED))
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class Recorded:
     outcome: Entry | None = None
     last_attempt: int = 0
     failed_attempts: int = 0
+    doubt: Entry | None = None  # of an effect: the entry that leaves open whether it happened
 
     @property
     def inputs_digest(self) -> bytes | None:
@@ -139,7 +140,10 @@ def load(entries: Iterable[Entry]) -> History:
     listed = entries if isinstance(entries, list) else list(entries)
     calls = _calls(listed)
     nested = any("/" in key for key in calls)
-    ended = {key for key, recorded in calls.items() if recorded.outcome is not None} if nested else set()
+    ended: set[str] = set()
+    if nested:  # a child flow is no such call: what was read from its handle lies inside its key
+        outcomes = ((key, recorded.outcome) for key, recorded in calls.items())
+        ended = {key for key, outcome in outcomes if outcome is not None and outcome.kind is not EntryKind.CHILD}
     order = history.order
     for key, recorded in calls.items():
         if nested and _inside(key, ended):
@@ -148,10 +152,13 @@ def load(entries: Iterable[Entry]) -> History:
         outcome = recorded.outcome
         if outcome is not None and outcome.kind is not EntryKind.CHILD:
             order.append(outcome.seq)
-    order.sort(reverse=True)
     for entry in listed:
         if entry.kind in _VALUE_KINDS:
+            if nested and _inside(entry.key, ended):  # read inside a call that answers from its own record
+                continue
             history.values[entry.key] = entry
+            if entry.kind is EntryKind.WAITED:
+                order.append(entry.seq)
         elif entry.kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
             for key in [key for key in history.values if key.startswith(entry.key + "/")]:
                 del history.values[key]
@@ -161,6 +168,7 @@ def load(entries: Iterable[Entry]) -> History:
             continue
         if entry.detail is not None and (label := entry.detail.get("label")):
             history.labels.setdefault(identity.parent_key(entry.key), set()).add(label)
+    order.sort(reverse=True)
     return history
 
 
@@ -185,11 +193,15 @@ def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
         recorded.last_attempt = max(recorded.last_attempt, entry.attempt)
         if kind is EntryKind.ATTEMPT_FAILED:
             recorded.failed_attempts += 1
-        elif kind is EntryKind.STARTED:
+            recorded.doubt = None
+        elif kind is EntryKind.STARTED or kind is EntryKind.INTENT:
+            if kind is EntryKind.INTENT:
+                recorded.doubt = entry
             if recorded.inputs_digest != entry.inputs_digest:  # rerun under another set of inputs
                 recorded.first, recorded.outcome = entry, None
         else:
             recorded.outcome = entry
+            recorded.doubt = entry if entry.detail is not None and entry.detail.get("in_doubt") else None
     return calls
 
 

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Journal
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Owner, Payload
-from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Owner, Payload, WaitRecord
+from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease, waiting
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
@@ -51,6 +51,10 @@ class EventSink(Protocol):
     def execution_finished(self, exec_id: str) -> None: ...
 
     def checkpoint_finished(self, exec_id: str, entry: Entry) -> None: ...
+
+    def wait_opened(self, wait: WaitRecord) -> None: ...
+
+    def wait_answered(self, wait: WaitRecord) -> None: ...
 
     def drain(self, seconds: float) -> None: ...
 
@@ -92,6 +96,7 @@ class Kernel:
         self.capture = capture
         self.events = events
         self.runs: dict[str, Run] = {}
+        self.asking: WaitRecord | None = None  # the wait that somebody is asked about on the terminal just now
         self._blobs = blobs
         self._owner = owner
         self._pid = os.getpid()
@@ -298,9 +303,9 @@ class Kernel:
 
     # -- stopping -----------------------------------------------------------------------------------------------
 
-    def cancel(self, exec_id: str) -> ExecutionRecord:
+    def cancel(self, exec_id: str, reason: str | None = None) -> ExecutionRecord:
         """Cancel an execution and its children; what runs in this process stops at once or at its next checkpoint."""
-        record = self.journal.request_cancel(exec_id, self.alive)
+        record = self.journal.request_cancel(exec_id, self.alive, reason)
         runs = list(self.runs.values())
         asked = set(self.journal.poll_cancelled([run.lease for run in runs])) if runs else set()
         for run in runs:
@@ -310,11 +315,22 @@ class Kernel:
 
     def interrupt_all(self) -> list[str]:
         """Let go of every execution of this process before its next checkpoint (Ctrl-C); gives their ids."""
-        ids = []
+        asking, ids = self.asking, []
+        if asking is not None:  # Ctrl-C at the question: no answer, and none is wanted
+            self._abort(asking)
         for run in list(self.runs.values()):
             ids.append(run.exec_id)
             run.stop(ExecutionInterrupted("interrupted by the user"))
         return ids
+
+    def _abort(self, wait: WaitRecord) -> None:
+        try:
+            waiting.resolve(self, wait, "aborted", None)
+        except KitaruStateError:  # answered in this very moment
+            return
+        run = self.runs.get(wait.exec_id)
+        if run is not None:
+            run.stop(ExecutionCancelled(waiting.aborted_reason(wait)))
 
     # -- for the run --------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def match(frame: Frame) -> Recorded | None:
         recorded = found.recorded
         if found.differs and run.spec.on_divergence != "error":
             history.consume(found.key)
-            recorded = recorded if run.spec.on_divergence == "reuse" else None
+            recorded = recorded if run.spec.on_divergence == "reuse" else _in_doubt(frame, recorded)
         elif history.empty and not history.labels:
             run.history = None
     if found.differs and run.spec.on_divergence == "error":
@@ -85,6 +85,15 @@ def match(frame: Frame) -> Recorded | None:
     if recorded is not None and outcome is not None and outcome.kind is not EntryKind.COMPLETED:
         recorded.outcome, recorded.failed_attempts = None, 0  # inside a body that runs again, failures run again
     return recorded
+
+
+def _in_doubt(frame: Frame, recorded: Recorded | None) -> Recorded | None:
+    """Under ``on_divergence="rerun"`` a call simply runs anew, but about an effect somebody must decide."""
+    if recorded is None or frame.spec is None or not frame.spec.effect:
+        return None
+    recorded.doubt = recorded.doubt or recorded.outcome
+    recorded.outcome, recorded.failed_attempts = None, 0
+    return recorded if recorded.doubt is not None else None
 
 
 def reopen_inner(frame: Frame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from kitaru.errors import (
     execution_error_from_failure,
     traceback_last_line,
 )
-from kitaru.journal.records import ExecutionRecord
+from kitaru.journal.records import ExecutionQuery, ExecutionRecord, WaitRecord
 from kitaru.runtime import failures
 from kitaru.statuses import ExecutionStatus
 
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     from kitaru.runtime.run import Run
 
 _FOLLOW_SECONDS = 0.02
+# A suspended execution that is due is about to be continued by somebody: so long it is waited for.
+_DUE_MICROSECONDS = 2_000_000
 
 
-def public_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
-    """The stored status, or ``interrupted`` where a started execution has no living owner."""
+def owner_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
+    """What is done with an execution: its stored status, or ``interrupted`` where it has no living owner.
+
+    People are shown :func:`shown_status` instead.
+    """
     if record.status != "running":
         return ExecutionStatus(record.status)
     owner = record.owner
@@ -37,16 +43,26 @@ def public_status(kernel: Kernel, record: ExecutionRecord) -> ExecutionStatus:
     return ExecutionStatus.INTERRUPTED if alive is False or expired else ExecutionStatus.RUNNING
 
 
+def shown_status(kernel: Kernel, exec_id: str) -> ExecutionStatus:
+    """The status as people see it: a running execution with an open wait is ``waiting``, also while its owner stays."""
+    return shown(*looked_at(kernel, kernel.journal.get(exec_id)))
+
+
+def shown(record: ExecutionRecord, status: ExecutionStatus) -> ExecutionStatus:
+    """What people see in place of an :func:`owner_status`."""
+    return ExecutionStatus.WAITING if status is ExecutionStatus.RUNNING and record.open_waits else status
+
+
 def looked_at(kernel: Kernel, record: ExecutionRecord) -> tuple[ExecutionRecord, ExecutionStatus]:
-    """A record that was just read, and its public status.
+    """A record that was just read, and its :func:`owner_status`.
 
     When the owner turns out to be gone the record is read again: the owner may have ended the execution, and its
     process, between that read and this look at the process. A dead owner writes nothing more, so once is enough.
     """
-    status = public_status(kernel, record)
+    status = owner_status(kernel, record)
     if status is ExecutionStatus.INTERRUPTED and record.owner is not None:
         record = kernel.journal.get(record.exec_id)
-        status = public_status(kernel, record)
+        status = owner_status(kernel, record)
     return record, status
 
 
@@ -63,7 +79,8 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
     if run is not None:
         if not run.done.wait(timeout):
             raise _still_running(exec_id, timeout)
-        if run.status != "lost":
+        # One that was let go of may have been continued by another process meanwhile.
+        if run.status not in ("lost", "waiting"):
             return None
     version = None
     while True:
@@ -72,11 +89,18 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
             version = seen
             record = kernel.journal.get(exec_id)
         record, status = looked_at(kernel, record)
-        if status.finished or status in (ExecutionStatus.WAITING, ExecutionStatus.INTERRUPTED):
+        if status.finished or status is ExecutionStatus.INTERRUPTED:
+            return record
+        if status is ExecutionStatus.WAITING and not _about_to_go_on(kernel, record):
             return record
         if deadline is not None and time.monotonic() >= deadline:
             raise _still_running(exec_id, timeout)
         time.sleep(_FOLLOW_SECONDS)
+
+
+def _about_to_go_on(kernel: Kernel, record: ExecutionRecord) -> bool:
+    due = record.wake_at
+    return due is not None and due <= kernel.clock.now() <= due + _DUE_MICROSECONDS
 
 
 def value_of(kernel: Kernel, exec_id: str, run: Run | None, record: ExecutionRecord | None) -> Any:
@@ -148,18 +172,41 @@ def _without_result(kernel: Kernel, record: ExecutionRecord, status: ExecutionSt
             f"`kitaru executions resume {exec_id}` to continue it."
         )
     if status is ExecutionStatus.WAITING:
-        return KitaruWaitingError(
-            f"execution {exec_id} waits for {_waits(kernel, record)}; its owner has let go of it. "
-            f"`kitaru recover` continues it when it is due, `kitaru executions resume {exec_id}` now."
-        )
+        return KitaruWaitingError(_waiting(kernel, record))
     return KitaruStateError(f"execution {exec_id} has not finished: its status is {status}. Use wait() to wait for it.")
 
 
-def _waits(kernel: Kernel, record: ExecutionRecord) -> str:
-    if record.wake_at is None:
-        return "an answer"
-    left = max(0.0, (record.wake_at - kernel.clock.now()) / 1e6)
-    return f"a timer (kitaru.sleep) that is due in {left:.0f} s"
+def _waiting(kernel: Kernel, record: ExecutionRecord) -> str:
+    """What a suspended execution waits for, and the command that continues it."""
+    exec_id = record.exec_id
+    asked = _open_waits(kernel, exec_id)
+    if asked:
+        first = asked[0]
+        question = f" ({first.question})" if first.question else ""
+        more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
+        value = "null" if first.schema is None else "JSON"
+        return (
+            f"execution {exec_id} waits for an answer to wait `{first.name}`{question}{more}; its owner has let go of "
+            f"it. Answer it with `kitaru executions input {first.exec_id} --wait {shlex.quote(first.name)} "
+            f"--value {value}`."
+        )
+    if record.wake_at is None or record.wake_at <= kernel.clock.now():
+        return f"execution {exec_id} waits to be continued. Run `kitaru executions resume {exec_id}`."
+    left = (record.wake_at - kernel.clock.now()) / 1e6
+    return (
+        f"execution {exec_id} waits for a timer (kitaru.sleep) that is due in {left:.0f} s; its owner has let go of "
+        f"it. `kitaru recover` continues it when it is due, `kitaru executions resume {exec_id}` now."
+    )
+
+
+def _open_waits(kernel: Kernel, exec_id: str) -> list[WaitRecord]:
+    """The open waits of an execution, or else those of the child that it is suspended on."""
+    waits = kernel.journal.waits(exec_id, open_only=True)
+    if not waits:
+        children = ExecutionQuery(parent_exec_id=exec_id, statuses=("waiting",))
+        for child in kernel.journal.list(children, kernel.alive):
+            waits += _open_waits(kernel, child.exec_id)
+    return waits
 
 
 def _still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruJournalError, KitaruLeaseError, KitaruUsageError
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Payload, WaitRecord
 from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
@@ -220,6 +220,16 @@ class Run:
         except KitaruJournalError as error:
             self.resend(lambda: self.journal.append(self.lease, entries), error)
 
+    def commit_durably(self, entry: Entry) -> None:
+        """:meth:`commit` with full durability in every mode."""
+        entries = [*self.take_buffered(0), entry]
+        try:
+            self.journal.append_durably(self.lease, entries)
+        except KitaruLeaseError as error:
+            raise self.lose(error) from error
+        except KitaruJournalError as error:
+            self.resend(lambda: self.journal.append_durably(self.lease, entries), error)
+
     def flush(self, older_than: int = 0, *, patient: bool = True) -> None:
         """Commit what is buffered; of the calls in flight only those that started ``older_than`` µs ago.
 
@@ -258,6 +268,28 @@ class Run:
         """Keep ``entry`` for the next commit, which happens before the next body starts at the latest."""
         with self.lock:
             self.buffered.append(entry)
+
+    def open_wait(self, wait: WaitRecord) -> WaitRecord:
+        """Commit a wait, and what is buffered before it; gives the stored one, which may be from an earlier owner."""
+        entries = self.take_buffered(0)
+        return self._written(lambda: self.journal.open_wait(self.lease, wait, entries))
+
+    def resolve_wait(self, wait: WaitRecord, status: str, answer: Payload | None) -> WaitRecord:
+        """End one of this execution's own waits. Raises KitaruStateError when somebody else has."""
+        at = self.clock.now()
+        return self._written(
+            lambda: self.journal.resolve_wait(self.exec_id, wait.wait_id, status, answer, at, lease=self.lease)
+        )
+
+    def _written(self, write: Callable[[], WaitRecord]) -> WaitRecord:
+        answers: list[WaitRecord] = []
+        try:
+            return write()
+        except KitaruLeaseError as error:
+            raise self.lose(error) from error
+        except KitaruJournalError as error:
+            self.resend(lambda: answers.append(write()), error)
+        return answers[0]
 
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:
         """Repeat a commit that failed or whose end is unknown until it succeeds or the lease is over."""

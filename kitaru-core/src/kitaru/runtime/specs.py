@@ -25,11 +25,15 @@ class CheckpointSpec:
     type: str | None = None
     isolated: bool = False
     cache: bool | None = None
+    effect: bool = False
+    in_doubt: Any = "ask"  # "ask", "retry", "fail" or a function of an InDoubt
     key_name: str = ""
+    plain: bool = True  # the body simply runs where it is called
     _source_digest: bytes | None = None
 
     def __post_init__(self) -> None:
         self.key_name = self.key_name or escape(self.name)
+        self.plain = self.retry.timeout is None and not self.isolated and not self.effect
 
     @property
     def source_digest(self) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kitaru.journal.records import Entry, EntryKind
+from kitaru.journal.records import Entry, EntryKind, WaitRecord
 from kitaru.runtime import identity
 from kitaru.runtime.context import Frame
 from kitaru.runtime.control import ExecutionSuspended
@@ -26,6 +27,12 @@ class Hold:
     due: int | None  # µs since the epoch; None: only an answer ends it
     until: float
     event: threading.Event = field(default_factory=threading.Event)
+    wait: WaitRecord | None = None  # None: a timer
+    woken: Callable[[], None] | None = None  # besides the event: wakes async code
+
+    def over(self, now: int) -> bool:
+        """Whether it has ended, or is about to: nobody may let go of the execution because of it any more."""
+        return self.event.is_set() or (self.due is not None and self.due <= now)
 
 
 def timer(frame: Frame, seconds: float) -> tuple[Hold | None, str]:
@@ -84,8 +91,13 @@ def consider(run: Run) -> None:
     now = run.clock.elapsed()
     if not holds or any(now < hold.until for hold in holds) or (run.submitted is not None and run.submitted.queued):
         return
+    wall = run.clock.now()
+    if any(hold.over(wall) for hold in holds):
+        return
     parents = {id(frame.parent.root) for frame in frames if frame.parent is not None}
     bodies = [*frames, *([] if run.frame.is_async else [run.frame])]
     if all(frame.waiting or id(frame) in parents for frame in bodies):
         dues = [hold.due for hold in holds if hold.due is not None]
-        run.stop(ExecutionSuspended("; ".join(hold.what for hold in holds), min(dues, default=None)))
+        what = "; ".join(hold.what for hold in holds)
+        waits = tuple(hold.wait.wait_id for hold in holds if hold.wait is not None)
+        run.stop(ExecutionSuspended(what, min(dues, default=None), waits))

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kitaru.errors import KitaruJournalError
-from kitaru.runtime import suspension
+from kitaru.runtime import suspension, waiting
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted, ExecutionStopped
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ class Ticker:
                     busy = self._tend(run) or busy
                 now = self._kernel.clock.elapsed()
                 if now >= self._next_poll:
-                    self._next_poll = now + _IDLE_TICK_SECONDS
+                    # Somebody may be about to read an answer aloud: an open wait is looked at with every tick.
+                    asked = any(hold.wait is not None for run in runs for hold in run.holds)
+                    self._next_poll = now if asked else now + _IDLE_TICK_SECONDS
                     self._poll(runs)
                 if now >= self._next_renewal:
                     self._next_renewal = now + self._kernel.lease_seconds / 3
@@ -93,6 +95,9 @@ class Ticker:
         if version == self._version:
             return
         self._version = version
+        for run in runs:
+            if any(hold.wait is not None for hold in run.holds):
+                waiting.look_for_answers(run)
         asked = self._kernel.journal.poll_cancelled([run.lease for run in runs])
         for run in runs:
             if run.exec_id in asked:

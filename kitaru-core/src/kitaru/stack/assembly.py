@@ -139,6 +139,27 @@ def start_flow(
     return kernel, exec_id, launch.run
 
 
+def continue_execution(kernel: Kernel, exec_id: str) -> None:
+    """Have the stack continue an execution that nobody drives, as after its answer has come; returns once it has been
+    taken over, or handed to an orchestrator of another place.
+
+    Raises KitaruBackendError when that did not work; the execution stays as it was.
+    """
+    with _lock:
+        opened = next((one for one in _open.values() if one.kernel is kernel), None)
+    if opened is None:
+        raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
+    orchestrator = opened.stack.orchestrator
+    if kernel.journal.url == "memory:":  # no other process can see it
+        kernel.recover(exec_id)
+    elif OrchestratorCapability.IN_PROCESS in orchestrator.capabilities:
+        from kitaru.stack.detached import continue_detached
+
+        continue_detached(kernel, exec_id, opened.settings)
+    else:
+        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+
+
 def kernel_to_start_on(journal_url: str | None) -> Kernel:
     """For ``start_execution``: the kernel whose orchestrator calls back on this thread, else :func:`open_kernel`."""
     starting: Kernel | None = getattr(_starting, "kernel", None)

@@ -23,7 +23,19 @@ from kitaru.journal.protocol import Journal
 CRASH_VARIABLE = "KITARU_CRASH"
 
 #: The journal's write methods, each call one write point. ``renew`` is left out: when it comes is a matter of time.
-WRITES = ("create", "create_child", "claim", "append", "finish", "suspend", "release", "request_cancel")
+WRITES = (
+    "create",
+    "create_child",
+    "claim",
+    "append",
+    "append_durably",
+    "open_wait",
+    "resolve_wait",
+    "finish",
+    "suspend",
+    "release",
+    "request_cancel",
+)
 
 Side = Literal["before", "after"]
 

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "ArtifactStoreConformance": ("artifact_store",),
     "ContainerRegistryConformance": ("container_registry",),
-    "JournalConformance": ("journal", "journal_executions", "journal_entries", "journal_reading", "journal_samples"),
+    "JournalConformance": (
+        "journal",
+        "journal_executions",
+        "journal_entries",
+        "journal_reading",
+        "journal_waits",
+        "journal_samples",
+    ),
     "LogStoreConformance": ("log_store",),
     "OrchestratorConformance": ("orchestrator",),
     "SecretStoreConformance": ("secret_store",),
