@@ -26,6 +26,8 @@ __all__ = [
     "LogEntry",
     "Operations",
     "PendingWait",
+    "Statistics",
+    "StatisticsGroup",
     "Snapshot",
 ]
 
@@ -175,6 +177,28 @@ class ChildExecution(Snapshot):
     flow_name: str
     started_at: datetime | None = None
     parent_call_id: str | None = None
+
+
+class StatisticsGroup(Snapshot):
+    """Executions added up: ``ended`` of them have ended, after ``seconds_mean`` on average. ``cost`` is what their
+    attempts logged, in the unit they logged it in."""
+
+    name: str
+    executions: int = 0
+    ended: int = 0
+    seconds_total: float = 0.0
+    seconds_mean: float | None = None
+    seconds_max: float | None = None
+    cost: float = 0.0
+
+
+class Statistics(Snapshot):
+    """Executions by flow, by public status and by the day (UTC) on which they were created; groups sorted by name."""
+
+    total: StatisticsGroup
+    by_flow: list[StatisticsGroup] = Field(default_factory=list)
+    by_status: list[StatisticsGroup] = Field(default_factory=list)
+    by_day: list[StatisticsGroup] = Field(default_factory=list)
 
 
 class LogEntry(Snapshot):

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from kitaru.client import answering
 from kitaru.client import logs as log_reading
-from kitaru.client.arguments import check_id, check_limit
+from kitaru.client.arguments import check_id, check_limit, parse_moment
+from kitaru.client.statistics import statistics
 from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
-from kitaru.journal.records import ExecutionQuery, ExecutionRecord
+from kitaru.journal.records import ExecutionQuery, ExecutionRecord, TallyQuery
 from kitaru.runtime import outcome
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from kitaru.models import Execution, LogEntry, PendingWait
+    from kitaru.models import Execution, LogEntry, PendingWait, Statistics
     from kitaru.runtime.kernel import Kernel
 
 
@@ -153,6 +154,35 @@ class Executions:
         if not interval > 0:
             raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
         return log_reading.follow(self._kernel, exec_id, selection, lambda: self._driven_as(exec_id), interval)
+
+    def statistics(
+        self,
+        *,
+        flow: str | None = None,
+        status: ExecutionStatus | str | None = None,
+        since: datetime | timedelta | str | None = None,
+        until: datetime | timedelta | str | None = None,
+    ) -> Statistics:
+        """How many executions, how long they took and what they cost, added up in the store.
+
+        Cost is what ``kitaru.log()`` recorded: per call and attempt the latest ``cost`` or, without one, the ``cost``
+        of each of its ``llm_calls``; the flow body's own is added. Attempts that failed count too.
+
+        Args:
+            flow, status: only these, as in :meth:`list`.
+            since, until: bounds of their creation (``until`` itself is outside), as in :meth:`logs`.
+
+        Raises KitaruUsageError for an unknown status or time.
+        """
+        wanted = parse_status(status)
+        now = self._kernel.clock.now()
+        query = TallyQuery(
+            flow_name=flow,
+            statuses=(wanted.value,) if wanted is not None else (),
+            since=parse_moment(since, "since", now),
+            until=parse_moment(until, "until", now),
+        )
+        return statistics(self._kernel, query)
 
     def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
         """Looks at an execution every ``interval`` seconds until nobody drives it any more; the last look ends it.
