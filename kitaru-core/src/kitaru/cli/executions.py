@@ -39,6 +39,8 @@ _STATUSES = "pending, running, waiting, interrupted, completed, failed or cancel
         "logs": ("kitaru.cli.execution_logs:logs", "Show what an execution printed and logged."),
         "input": ("kitaru.cli.execution_input:input_command", "Answer what an execution waits for."),
         "statistics": ("kitaru.cli.execution_statistics:statistics", "Count executions, durations and costs."),
+        "export": ("kitaru.cli.execution_files:export", "Write an ended execution to a file."),
+        "import": ("kitaru.cli.execution_files:import_command", "Store an execution from such a file."),
         "resume": ("kitaru.cli.executions:resume", "Continue an execution in the foreground."),
         "retry": ("kitaru.cli.executions:retry", "Run the failed calls of a failed execution again."),
         "cancel": ("kitaru.cli.executions:cancel", "Stop an execution and its children."),

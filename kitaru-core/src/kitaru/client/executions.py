@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,9 +19,14 @@ from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
+    from os import PathLike
 
     from kitaru.models import Execution, LogEntry, PendingWait, Statistics
     from kitaru.runtime.kernel import Kernel
+
+
+#: How much a file that is imported may hold unpacked, unless said otherwise.
+IMPORT_BYTES_MAX = 4 * 1024**3
 
 
 class Executions:
@@ -183,6 +190,39 @@ class Executions:
             until=parse_moment(until, "until", now),
         )
         return statistics(self._kernel, query)
+
+    def export(self, exec_id: str, path: str | PathLike[str]) -> None:
+        """Write an ended execution, with its values and logs, to one file that :meth:`import_` reads elsewhere.
+
+        The file is there whole or not at all; an earlier one is replaced. Values are not decoded.
+
+        Raises:
+            KitaruStateError: it has not ended. KitaruNotFoundError: there is none.
+            KitaruCorruptionError: a stored value is not what was written.
+            KitaruUsageError: the file cannot be written.
+        """
+        from kitaru.client import portable
+        from kitaru.stack import assembly
+
+        kernel = self._kernel
+        store = functools.partial(assembly.open_artifact_store, kernel)
+        portable.write(kernel, check_id(exec_id), os.fspath(path), store, assembly.open_log_store(kernel))
+
+    def import_(self, path: str | PathLike[str], *, max_bytes: int = IMPORT_BYTES_MAX) -> Execution:
+        """Store an execution that :meth:`export` wrote, under its id. One that is here already stays as it is.
+
+        The file is not trusted: names, sizes and digests are checked first, and nothing in it is decoded or run. Its
+        results never answer cached calls; an idempotency key that is taken here is left out.
+
+        Raises KitaruUsageError that says what is wrong with the file; nothing is changed then. ``max_bytes`` is how
+        much it may hold unpacked.
+        """
+        from kitaru.client import portable
+        from kitaru.stack import assembly
+
+        kernel = self._kernel
+        store = functools.partial(assembly.open_artifact_store, kernel)
+        return self.get(portable.read(kernel, os.fspath(path), store, assembly.open_log_store(kernel), max_bytes))
 
     def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
         """Looks at an execution every ``interval`` seconds until nobody drives it any more; the last look ends it.
