@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import commits, concurrency, resuming, starting
+from tests.benchmarks import answering, commits, concurrency, resuming, starting
 from tests.benchmarks.measure import Row, table
 
 FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
@@ -29,6 +29,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "help": starting.command_line,
     "many": commits.many,
     "first-new-call": starting.first_new_call,
+    "answered": answering.answered,
 }
 
 

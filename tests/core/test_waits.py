@@ -20,6 +20,7 @@ from pydantic import BaseModel, field_validator
 import kitaru
 from kitaru import FlowHandle, KitaruClient, checkpoint, flow
 from kitaru.errors import (
+    KitaruBackendError,
     KitaruContextError,
     KitaruExecutionError,
     KitaruNotFoundError,
@@ -610,3 +611,58 @@ def test_the_prompt_can_be_turned_off(tmp_path: Path) -> None:
     shown = os.read(ours, 65536)
     os.close(ours)
     assert done.returncode == 0 and b"let go" in shown and b"> " not in shown
+
+
+def test_a_handle_follows_its_execution_into_the_process_that_continues_it() -> None:
+    handle = asks.run("verdict", name="approve", timeout=0)
+    with pytest.raises(KitaruWaitingError):
+        handle.wait(timeout=30)
+    answer(handle, {"approved": True})
+    assert handle.wait(timeout=60) == Verdict(approved=True)
+    assert ran == [], "it went on in a process of its own"
+
+
+def test_an_awaited_handle_does_so_too() -> None:
+    async def all_of_it() -> Any:
+        handle = asks.run("bool", name="approve", timeout=0)
+        with pytest.raises(KitaruWaitingError):
+            await handle
+        await asyncio.to_thread(answer, handle, True)
+        return await asyncio.wait_for(_awaited(handle), 60)
+
+    assert asyncio.run(all_of_it()) is True
+
+
+async def _awaited(handle: FlowHandle) -> Any:
+    return await handle
+
+
+def test_an_execution_that_cannot_be_continued_elsewhere_keeps_its_answer_and_says_why() -> None:
+    @flow
+    def local() -> Any:
+        return kitaru.wait(schema=int, timeout=0)
+
+    handle = local.run()
+    with pytest.raises(KitaruWaitingError):
+        handle.wait(timeout=30)
+    with pytest.raises(KitaruBackendError, match=r"exit code 1: .*detached.*kitaru executions resume"):
+        answer(handle, 3)
+    kernel = handle_kernel(handle)
+    again = FlowHandle(kernel, handle.exec_id, kernel.resume(handle.exec_id, local.spec))
+    assert again.wait(timeout=30) == 3
+
+
+def test_the_answer_to_an_execution_whose_owner_was_killed_continues_it(tmp_path: Path) -> None:
+    (tmp_path / "guarded.py").write_text(SCRIPT)
+    owner = subprocess.Popen([sys.executable, "guarded.py", "600"], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    with owner, owner.stdout:
+        exec_id = owner.stdout.readline().strip()
+        until(lambda: KitaruClient().executions.pending_waits(exec_id))
+        owner.kill()
+        owner.wait(30)
+    killed = KitaruClient().executions.get(exec_id)
+    assert killed.status == "interrupted" and killed.pending_wait is not None
+    KitaruClient().executions.input(exec_id, value=9)
+    until(lambda: KitaruClient().executions.status(exec_id) == "completed")
+    assert KitaruClient().executions.result(exec_id) == 9
