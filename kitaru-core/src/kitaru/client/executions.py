@@ -15,6 +15,7 @@ from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
 from kitaru.journal.records import ExecutionQuery, ExecutionRecord, TallyQuery
 from kitaru.runtime import outcome
+from kitaru.runtime.kernel import without_collections
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ class Executions:
         from kitaru import snapshots
 
         record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))
-        entries = self._kernel.journal.entries(exec_id)
-        waits = answering.open_waits(self._kernel, record)
-        return snapshots.execution(record, entries, status, waits=waits, client=self)
+        with without_collections():
+            entries = self._kernel.journal.entries(exec_id)
+            waits = answering.open_waits(self._kernel, record)
+            return snapshots.execution(record, entries, status, waits=waits, client=self)
 
     def latest(
         self, *, flow: str | None = None, status: ExecutionStatus | str | None = None, stack: str | None = None

@@ -89,7 +89,7 @@ def read(kernel: Kernel, path: str, store: Callable[[], ArtifactStore], logs: Lo
             return _Import(kernel, archive, path, bytes_max).store(store, logs)
     except KitaruError:
         raise
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise _refused(path, f"it is no zip archive that can be read ({error})") from error
     except OSError as error:
         raise KitaruUsageError(f"{path} cannot be read: {error.strerror or error}.") from error

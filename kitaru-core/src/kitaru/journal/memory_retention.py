@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -34,14 +35,14 @@ class MemoryRetention:
         no = self._numbers.get(record.exec_id)
         return no is not None and self._rows[no - 1] is record
 
-    def _reading(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[None]: ...
 
-    def _writing(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[None]: ...
 
-    def _find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None: ...
 
     def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
         with self._reading():

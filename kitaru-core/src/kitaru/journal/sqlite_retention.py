@@ -8,6 +8,7 @@ free; its entries, which nothing reaches by then (row numbers are never used twi
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,8 @@ class SqliteRetention:
     _cursor: Any
     _reader: ListingReader
 
-    def _write(self, doing: str, *, durable: bool = False) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    @abstractmethod
+    def _write(self, doing: str, *, durable: bool = False) -> AbstractContextManager[None]: ...
 
     def discard(self, exec_ids: Sequence[str]) -> Sequence[str]:
         with self._write("remove executions"):

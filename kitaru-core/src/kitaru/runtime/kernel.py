@@ -280,7 +280,7 @@ class Kernel:
                 failed = (record.failure or {}).get("calls", ())
                 entries = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
                 self.journal.append(claimed.lease, entries)
-            with _without_collections():
+            with without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None
             run = Run(self, claimed.record, claimed.lease, spec, known)
@@ -384,7 +384,7 @@ class Kernel:
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """No garbage collection inside: what a long history is made of lives on, and would be walked again and again."""
     enabled = gc.isenabled()
     gc.disable()
