@@ -34,6 +34,12 @@ class TestLocalLogStore(LogStoreConformance):
         return plugin_manager().flavor("log_store", "local").build({"path": str(tmp_path / "logs")})
 
 
+class TestLocalSecretStore(SecretStoreConformance):
+    @pytest.fixture
+    def secret_store(self, tmp_path: Path) -> Any:
+        return plugin_manager().flavor("secret_store", "local").build({"path": str(tmp_path / "secrets")})
+
+
 class TestLocalOrchestrator(OrchestratorConformance):
     @pytest.fixture
     def orchestrator(self) -> Any:

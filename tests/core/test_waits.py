@@ -102,6 +102,9 @@ def asks(schema: Any = None, **options: Any) -> Any:
 
 SCHEMAS: dict[str | None, Any] = {
     "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
     "verdict": Verdict,
     "point": Point,
     "row": Row,
@@ -119,6 +122,9 @@ SCHEMAS: dict[str | None, Any] = {
 def test_an_answer_reaches_the_flow_as_the_type_it_asked_for() -> None:
     for schema, value, expected in (
         ("bool", True, True),
+        ("int", 3.0, 3),
+        ("float", 3, 3.0),
+        ("str", "", ""),
         ("verdict", {"approved": True}, Verdict(approved=True)),
         ("verdict", Verdict(approved=False, comment="no"), Verdict(approved=False, comment="no")),
         ("point", {"x": 1, "y": 2}, Point(1, 2)),

@@ -65,3 +65,8 @@ def test_an_approval_is_waited_for_in_no_process_and_answered_from_another() -> 
 def test_a_payment_in_doubt_is_made_once() -> None:
     shown = run("payment.py")
     assert "the call is in_doubt" in shown and "found at the bank" in shown and "payments made: 1" in shown
+
+
+def test_a_replay_pays_for_what_depends_on_a_change() -> None:
+    shown = [line for line in run("replay.py").splitlines() if line.startswith("paid for:")]
+    assert shown[1:] == ["paid for: ['combine']", "paid for: ['summarise the code', 'combine']"]

@@ -27,6 +27,10 @@ _EXPORTS = {
     "sleep": "kitaru.waits",
     "wait": "kitaru.waits",
     "configure": "kitaru.config",
+    "connect": "kitaru.config",
+    "get_secret": "kitaru.secrets",
+    "ImageSettings": "kitaru.config",
+    "KitaruConfig": "kitaru.config",
     "KitaruClient": "kitaru.client",
     "ExecutionStatus": "kitaru.statuses",
     "FailureOrigin": "kitaru.errors",
@@ -57,7 +61,10 @@ if TYPE_CHECKING:
     from kitaru.checkpoints import checkpoint as checkpoint
     from kitaru.checkpoints import unmapped as unmapped
     from kitaru.client import KitaruClient as KitaruClient
+    from kitaru.config import ImageSettings as ImageSettings
+    from kitaru.config import KitaruConfig as KitaruConfig
     from kitaru.config import configure as configure
+    from kitaru.config import connect as connect
     from kitaru.errors import FailureOrigin as FailureOrigin
     from kitaru.errors import KitaruArtifactNotFoundError as KitaruArtifactNotFoundError
     from kitaru.errors import KitaruBackendError as KitaruBackendError
@@ -81,6 +88,7 @@ if TYPE_CHECKING:
     from kitaru.metadata import log as log
     from kitaru.runtime.effects import InDoubt as InDoubt
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
+    from kitaru.secrets import get_secret as get_secret
     from kitaru.statuses import ExecutionStatus as ExecutionStatus
     from kitaru.values import current as current
     from kitaru.values import now as now

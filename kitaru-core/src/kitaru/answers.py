@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kitaru.journal.records import WaitRecord
     from kitaru.runtime.kernel import Kernel
 
+# The commonest schemas, as pydantic describes them: a flow that only asks yes or no need not load it.
+_PLAIN: dict[Any, str] = {bool: "boolean", str: "string", int: "integer", float: "number"}
 _SHOWN_MAX = 200
 _PROBLEMS_MAX = 5
 
@@ -27,6 +29,8 @@ def json_schema(schema: Any, api: str) -> dict[str, Any] | None:
         return None
     if isinstance(schema, Mapping):
         return _checked(dict(schema), api)
+    if any(schema is one for one in _PLAIN):
+        return {"type": _PLAIN[schema]}
     from pydantic import PydanticUserError
 
     try:
@@ -77,6 +81,8 @@ def typed(schema: Any, value: Any, *, wait: str, exec_id: str) -> Any:
     """
     if schema is None or isinstance(schema, Mapping):
         return value
+    if any(schema is one for one in _PLAIN):
+        return schema(value)  # JSON knows one kind of number: 3.0 is an integer to it, and 3 a number
     from pydantic import ValidationError
 
     try:

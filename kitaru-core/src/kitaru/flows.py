@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from kitaru.errors import KitaruUsageError
+from kitaru.errors import KitaruContextError, KitaruUsageError
 from kitaru.handles import FlowHandle
 from kitaru.runtime import children, entrypoint
 from kitaru.runtime.context import current_frame
 from kitaru.runtime.signatures import describe_function, refuse_reserved
 from kitaru.runtime.specs import DivergencePolicy, FlowSpec
+
+if TYPE_CHECKING:
+    from kitaru.runtime.kernel import Kernel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,6 +66,7 @@ class FlowDefinition(Generic[P, R]):
             cache=cache,
             retries=retries,
             idempotency_key=_checked_key(idempotency_key),
+            flow_defaults={"stack": self.stack, "cache": self.spec.cache, "retries": self.spec.retries},
         )
         frame = current_frame.get()
         if frame is not None:
@@ -71,6 +75,50 @@ class FlowDefinition(Generic[P, R]):
             return FlowHandle(frame.run.kernel, child.exec_id, child.run, child)
         kernel, exec_id, run = assembly.start_flow(self.spec, args, kwargs, options)
         return FlowHandle(kernel, exec_id, run)
+
+    def replay(
+        self,
+        exec_id: str,
+        *,
+        from_: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        stack: str | None = None,
+        image: Any = None,
+        cache: bool | None = None,
+        retries: int | None = None,
+        **flow_inputs: Any,
+    ) -> FlowHandle:
+        """Start a new execution from the records of an earlier one of this flow, which stays as it is.
+
+        Recorded calls whose inputs are unchanged answer without running; everything else runs. The replay has the
+        original's seed: ``kitaru.uuid4()`` and ``kitaru.random()`` give the same values.
+
+        Args:
+            exec_id: an execution that nobody drives: waiting, interrupted, failed, cancelled or completed.
+            from_: a checkpoint name, invocation id or call id of the original: that call, and everything that was
+                called after it, runs again.
+            overrides: ``{"checkpoint.SELECTOR": value}`` stands in for a call's result, and the call does not run;
+                ``{"wait.NAME": answer}`` stands in for an answer.
+            stack, image, cache, retries: as for :meth:`run`; the original's do not count.
+            flow_inputs: new inputs; the others are the original's.
+
+        Raises:
+            KitaruContextError: inside a flow.
+            KitaruBackendError: the original cannot be loaded; the text names its id.
+            KitaruStateError: the original still runs; a selector matches nothing, or several calls.
+            KitaruUsageError: a blank selector, an unknown kind of override, inputs that do not fit the flow.
+        """
+        return replay_flow(
+            self,
+            exec_id,
+            from_=from_,
+            overrides=overrides,
+            stack=stack,
+            image=image,
+            cache=cache,
+            retries=retries,
+            flow_inputs=flow_inputs,
+        )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: ARG002  it keeps the function's signature
         """Refused: raises KitaruUsageError that points to :meth:`run`."""
@@ -97,6 +145,39 @@ class FlowDefinition(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.spec.name!r}>"
+
+
+def replay_flow(
+    flow: FlowDefinition[Any, Any],
+    exec_id: str,
+    *,
+    from_: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    stack: str | None = None,
+    image: Any = None,
+    cache: bool | None = None,
+    retries: int | None = None,
+    flow_inputs: Mapping[str, Any],
+    kernel: Kernel | None = None,
+) -> FlowHandle:
+    """:meth:`FlowDefinition.replay` on a given kernel; default: that of the settings in force."""
+    from kitaru.stack import assembly
+
+    if current_frame.get() is not None:
+        raise KitaruContextError(
+            f"`{flow.spec.name}.replay()` does not work inside a flow: a replay belongs to nobody, and would start "
+            "again whenever this code runs again. Start it from outside."
+        )
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise KitaruUsageError(f'overrides={overrides!r}: takes a mapping such as {{"checkpoint.research": "..."}}.')
+    _check_retries(retries)
+    options = assembly.RunOptions(
+        stack=flow.stack if stack is None else stack, images=(image, flow.image), cache=cache, retries=retries
+    )
+    kernel, new_id, run = assembly.start_replay(
+        flow.spec, exec_id, options, from_=from_, overrides=overrides, flow_inputs=flow_inputs, kernel=kernel
+    )
+    return FlowHandle(kernel, new_id, run)
 
 
 @overload

@@ -117,6 +117,13 @@ def serialize_execution(execution: models.Execution) -> dict[str, Any]:
     return row
 
 
+def serialize_check_report(report: models.CheckReport) -> dict[str, Any]:
+    """What a check found."""
+    row = _pick(report, ("exec_id", "flow_name", "status", "verdict", "fits", "message", "place"))
+    row["differences"] = [_pick(one, ("argument", "recorded", "now")) for one in report.differences]
+    return row
+
+
 def serialize_log_entry(entry: models.LogEntry) -> dict[str, Any]:
     """``message`` and every other field that is set."""
     fields = {name: to_jsonable(getattr(entry, name), fallback_repr=True) for name in type(entry).model_fields}

@@ -7,8 +7,9 @@ because reading one may need the user's code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.dataclasses import dataclass
@@ -18,6 +19,8 @@ from kitaru.statuses import CallStatus, ExecutionStatus
 
 __all__ = [
     "ArtifactRef",
+    "CheckDifference",
+    "CheckReport",
     "CheckpointAttempt",
     "CheckpointCall",
     "ChildExecution",
@@ -44,6 +47,10 @@ class Operations(Protocol):
     def retry(self, exec_id: str) -> Execution: ...
 
     def cancel(self, exec_id: str) -> Execution: ...
+
+    def replay(
+        self, exec_id: str, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
+    ) -> Execution: ...
 
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked."""
@@ -150,7 +157,8 @@ class CheckpointCall(Snapshot):
     ``invocation_id`` is its name for people (``research``, ``research#2``, ``outer/inner#2``), ``call_id`` a UUID.
     ``parent_call_id`` is the call inside whose body it was made; ``parent_call_ids`` are the calls whose results it
     was given as arguments. ``started_at`` is when the last attempt began. ``cached``: answered by an equal call of
-    another execution.
+    another execution. ``original_call_id``: in a replay, the call of its original that answered this one (or that an
+    override stands for).
     """
 
     call_id: str
@@ -199,6 +207,36 @@ class Statistics(Snapshot):
     by_flow: list[StatisticsGroup] = Field(default_factory=list)
     by_status: list[StatisticsGroup] = Field(default_factory=list)
     by_day: list[StatisticsGroup] = Field(default_factory=list)
+
+
+class CheckDifference(Snapshot):
+    """An argument that a call was recorded with and would be made with now, in short readable forms."""
+
+    argument: str
+    recorded: str
+    now: str
+
+
+class CheckReport(Snapshot):
+    """What would become of an execution if it were continued with the code as it is now.
+
+    ``verdict``: ``continues`` at ``place``, the first call without a record; ``completes``; ``diverges`` at ``place``,
+    a call whose arguments differ from the recorded ones; ``fails`` in the flow's own code; ``unloadable``: the code
+    cannot be imported. ``message`` says it in words.
+    """
+
+    exec_id: str
+    flow_name: str | None = None
+    status: ExecutionStatus
+    verdict: Literal["continues", "completes", "diverges", "fails", "unloadable"]
+    message: str
+    place: str | None = None
+    differences: list[CheckDifference] = Field(default_factory=list)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the code can continue the execution."""
+        return self.verdict in ("continues", "completes")
 
 
 class LogEntry(Snapshot):
@@ -275,6 +313,12 @@ class Execution(Snapshot):
     def cancel(self) -> Execution:
         """Stop it for good. Raises like ``KitaruClient().executions.cancel``."""
         return self._connected().cancel(self.exec_id)
+
+    def replay(
+        self, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
+    ) -> Execution:
+        """Start a new execution from its records. Raises like ``KitaruClient().executions.replay``."""
+        return self._connected().replay(self.exec_id, from_=from_, overrides=overrides, **flow_inputs)
 
     def list_checkpoints(self) -> list[CheckpointCall]:
         """A copy of ``checkpoints``."""

@@ -24,7 +24,7 @@ def wanted() -> bool:
     """Whether stdin and stdout are a terminal, and ``KITARU_INTERACTIVE`` does not say no."""
     from kitaru.config import environment
 
-    if environment.boolean(environment.INTERACTIVE) is False:
+    if environment.boolean(environment.KITARU_INTERACTIVE_ENV) is False:
         return False
     try:
         return sys.stdin.isatty() and sys.stdout.isatty()

@@ -167,6 +167,7 @@ def _call(exec_id: str, folded: FoldedCall, ended: bool, client: models.Operatio
         metadata=folded.metadata,
         checkpoint_type=folded.checkpoint_type,
         cached=folded.cached,
+        original_call_id=folded.original_call_id,
         parent_call_id=identity.call_id(exec_id, around) if around else None,
         parent_call_ids=[identity.call_id(exec_id, key) for key in folded.parents],
         failure=attempts[-1].failure if attempts else None,

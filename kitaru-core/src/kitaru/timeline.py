@@ -59,6 +59,7 @@ class FoldedCall:
     cached: bool = False
     parents: list[str] = field(default_factory=list)
     saved: list[FoldedArtifact] = field(default_factory=list)
+    original_call_id: str | None = None
     in_doubt: bool = False  # an effect whose body began, and of whose end nothing certain is known
     metadata: dict[str, Any] = field(default_factory=dict)
     attempt_metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -127,7 +128,9 @@ class Timeline:
             if kind in OUTCOME_KINDS:
                 call.status = _END_STATUS[kind]
                 call.output, call.output_seq = entry.output, entry.seq
-                call.cached = bool((entry.detail or {}).get("cached"))
+                detail = entry.detail or {}
+                call.cached = bool(detail.get("cached"))
+                call.original_call_id = detail.get("original_call_id")
             return call
         if kind == EntryKind.REOPENED:
             reopened = self.calls.get(entry.key)

@@ -34,8 +34,17 @@ class LocalLogStoreConfig:
     path: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not os.path.isabs(self.path):
-            raise ValueError("path must be an absolute path")
+        _require_absolute(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSecretStoreConfig:
+    """``path`` is the directory of the secrets, one file each, readable by their owner only."""
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _require_absolute(self.path)
 
 
 def local_path(uri: str) -> str:
@@ -44,3 +53,8 @@ def local_path(uri: str) -> str:
     if parts is None or parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
         raise ValueError("uri must be a directory, written file:///path")
     return os.path.abspath(unquote(parts.path))
+
+
+def _require_absolute(path: str) -> None:
+    if not isinstance(path, str) or not os.path.isabs(path):
+        raise ValueError("path must be an absolute path")

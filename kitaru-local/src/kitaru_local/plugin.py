@@ -29,6 +29,13 @@ def kitaru_register(register: Register) -> None:
         install=_INSTALL,
     )
     register.component(
+        "secret_store",
+        "local",
+        config="kitaru_local.config:LocalSecretStoreConfig",
+        implementation="kitaru_local.secret_store:LocalSecretStore",
+        install=_INSTALL,
+    )
+    register.component(
         "orchestrator", "local", implementation="kitaru_local.orchestrator:LocalOrchestrator", install=_INSTALL
     )
     register.stack_type(

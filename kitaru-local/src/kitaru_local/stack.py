@@ -16,5 +16,6 @@ def components(fields: Mapping[str, Any], place: Place) -> list[Component]:
     return [
         Component("artifact_store", "local", {"uri": uri, "sync": place.durability == "full"}),
         Component("log_store", "local", {"path": str(place.directory / "logs")}),
+        Component("secret_store", "local", {"path": str(place.directory / "secrets")}),
         Component("orchestrator", "local"),
     ]

@@ -330,9 +330,23 @@ def test_find_by_idempotency_key(client: KitaruClient) -> None:
     assert client.executions.find("ask", "key-2") is None
 
 
-def test_server_arguments_are_refused_by_name() -> None:
-    with pytest.raises(KitaruFeatureNotAvailableError, match="auth_token, server_url"):
-        KitaruClient(server_url="https://example.org", auth_token="x")
+def test_a_client_takes_its_own_connection_and_checks_it(tmp_path: Path) -> None:
+    with pytest.raises(KitaruUsageError, match=r"no token for the server https://example\.org"):
+        KitaruClient(server_url="https://example.org/")
+    with pytest.raises(KitaruUsageError, match="token but no server"):
+        KitaruClient(auth_token="a-token-of-mine")
+    with pytest.raises(KitaruUsageError, match="not both"):
+        KitaruClient(journal=f"sqlite:///{tmp_path}/j.db", server_url="https://example.org", auth_token="x")
+    for url in ("ftp://example.org", "https://", "example.org", "https://me:pw-of-mine@example.org"):
+        with pytest.raises(KitaruUsageError) as refused:
+            KitaruClient(server_url=url, auth_token="a-token-of-mine")
+        assert "of-mine" not in str(refused.value)
+    with pytest.raises(KitaruFeatureNotAvailableError, match=r"https://example\.org") as missing:
+        KitaruClient(server_url="https://example.org", auth_token="a-token-of-mine")
+    assert "of-mine" not in str(missing.value)
+    assert KitaruClient(project="mine").project == "mine"
+    with pytest.raises(KitaruUsageError, match="project"):
+        KitaruClient(project=" ")
 
 
 def test_a_client_can_be_told_its_journal(tmp_path: Path) -> None:

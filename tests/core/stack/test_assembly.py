@@ -223,9 +223,14 @@ def test_there_is_no_stack_of_that_name(monkeypatch: pytest.MonkeyPatch, where: 
 def test_the_default_stack_always_exists(tmp_path: Path) -> None:
     stack = select(None, Place(tmp_path))
     assert (stack.name, stack.type) == ("default", "local")
-    assert {one.kind for one in stack.components} == {"artifact_store", "log_store", "orchestrator"}
-    with pytest.raises(KitaruPluginError, match="has no secret_store"):
-        stack.component("secret_store")
+    assert {one.kind for one in stack.components} == {
+        "artifact_store",
+        "log_store",
+        "secret_store",
+        "orchestrator",
+    }
+    with pytest.raises(KitaruPluginError, match="has no container_registry"):
+        stack.component("container_registry")
     with pytest.raises(KitaruUsageError, match="cannot be empty"):
         select("  ", Place(tmp_path))
 

@@ -43,6 +43,7 @@ _STATUSES = "pending, running, waiting, interrupted, completed, failed or cancel
         "import": ("kitaru.cli.execution_files:import_command", "Store an execution from such a file."),
         "resume": ("kitaru.cli.executions:resume", "Continue an execution in the foreground."),
         "retry": ("kitaru.cli.executions:retry", "Run the failed calls of a failed execution again."),
+        "replay": ("kitaru.cli.execution_replay:replay", "Start a new execution from the records of an old one."),
         "cancel": ("kitaru.cli.executions:cancel", "Stop an execution and its children."),
     },
 )
@@ -164,6 +165,7 @@ def _print_execution(execution: Execution) -> None:
             ("Took", _took(execution) or None),
             ("Stack", execution.stack_name or "not set"),
             ("Parent", execution.parent_exec_id),
+            ("Replay of", execution.original_exec_id),
             ("Idempotency key", execution.idempotency_key),
             ("Timer due", _moment(execution.wake_at) or None),
             ("Pending wait", ", ".join(wait.name for wait in execution.pending_waits) or None),
@@ -199,6 +201,8 @@ def _call_line(call: CheckpointCall) -> str:
         parts.append(duration((call.ended_at - call.started_at).total_seconds()))
     if call.cached:
         parts.append("(cached)")
+    if call.original_call_id is not None:
+        parts.append("(reused)")
     if len(call.attempts) > 1:
         parts.append(f"({len(call.attempts)} attempts)")
     if call.failure is not None:

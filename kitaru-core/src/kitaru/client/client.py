@@ -8,7 +8,7 @@ from kitaru.client.arguments import parse_duration
 from kitaru.client.artifacts import Artifacts
 from kitaru.client.executions import Executions, parse_status
 from kitaru.client.recovery import Recovery, recover, recover_one, recoverable
-from kitaru.errors import KitaruFeatureNotAvailableError, KitaruUsageError
+from kitaru.errors import KitaruUsageError
 from kitaru.runtime.kernel import OWNERS_LOST_MAX
 
 if TYPE_CHECKING:
@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 class KitaruClient:
     """Reads and steers executions. Cheap to make; thread-safe; clients of one journal share its connection.
 
+    Attributes:
+        executions: the executions of the journal.
+        secrets: the secrets of the stack in force.
+
     Args:
-        journal: address of the journal, ``sqlite:///path``; default: the configured one.
+        server_url: address of a Kitaru server, for this client only; default: the configured journal.
+        auth_token: token for that server; default: the configured one.
+        project: label of what this client starts; default: the configured one.
+        journal: address of the journal, ``sqlite:///path``, instead of a server.
 
     Raises:
-        KitaruUsageError: bad settings.
+        KitaruUsageError: bad settings or arguments, ``journal`` together with a server, a server without a token.
         KitaruJournalError: the journal cannot be opened; the text says why.
-        KitaruFeatureNotAvailableError: ``server_url``, ``auth_token`` or ``project`` was given.
+        KitaruFeatureNotAvailableError: nothing installed opens this kind of journal.
     """
 
     def __init__(
@@ -40,18 +47,29 @@ class KitaruClient:
         project: str | None = None,
         journal: str | None = None,
     ) -> None:
-        given = {"auth_token": auth_token, "project": project, "server_url": server_url}
-        refused = [name for name, value in given.items() if value is not None]
-        if refused:
-            raise KitaruFeatureNotAvailableError(
-                f"KitaruClient does not take {', '.join(refused)}: a client works on one journal. Pass its address as "
-                "journal=, or set KITARU_JOURNAL_URL."
+        if journal is not None and (server_url is not None or auth_token is not None):
+            raise KitaruUsageError(
+                "KitaruClient takes journal= or server_url= with auth_token=, not both: a client works on one journal."
             )
+        from kitaru.client.secrets import Secrets
+        from kitaru.config.connection import resolve_connection_config
         from kitaru.stack import assembly  # settings, plugins and stores are read on use, not on import
 
-        self._kernel = assembly.open_kernel(journal_url=journal)
+        self._connection = resolve_connection_config(
+            server_url=server_url,
+            auth_token=auth_token,
+            project=project,
+            validate_for_use=server_url is not None or auth_token is not None,
+        )
+        self._kernel = assembly.open_kernel(journal_url=journal if server_url is None else self._connection.server_url)
         self.executions = Executions(self._kernel)
         self.artifacts = Artifacts(self.executions)
+        self.secrets = Secrets()
+
+    @property
+    def project(self) -> str | None:
+        """The project label of this client."""
+        return self._connection.project
 
     @property
     def journal_url(self) -> str:

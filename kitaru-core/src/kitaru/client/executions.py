@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from kitaru.client import answering
+from kitaru.client import answering, checking
 from kitaru.client import logs as log_reading
 from kitaru.client.arguments import check_id, check_limit, parse_moment
+from kitaru.client.checking import TIMEOUT_SECONDS
 from kitaru.client.statistics import statistics
 from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from os import PathLike
 
-    from kitaru.models import Execution, LogEntry, PendingWait, Statistics
+    from kitaru.models import CheckReport, Execution, LogEntry, PendingWait, Statistics
     from kitaru.runtime.kernel import Kernel
+
+_SETTINGS = ("stack", "image", "cache", "retries")
 
 
 #: How much a file that is imported may hold unpacked, unless said otherwise.
@@ -244,6 +247,20 @@ class Executions:
         record = self._kernel.journal.get(check_id(exec_id))
         return [snapshots.pending_wait(wait) for wait in answering.open_waits(self._kernel, record)]
 
+    def check(self, exec_id: str, *, timeout: float = TIMEOUT_SECONDS) -> CheckReport:
+        """Whether the code as it is now can continue an execution, and where, without continuing it.
+
+        The flow body runs against the recorded history, in a process of its own: recorded calls answer, no checkpoint
+        runs, nothing is written, and the first call without a record ends it. What the flow's own code does between
+        checkpoints happens for real.
+
+        Raises:
+            KitaruStateError: it is completed.
+            KitaruTimeoutError: the flow's own code took more than ``timeout`` seconds.
+            KitaruRuntimeError: the process that checked it broke down.
+        """
+        return checking.check(self._kernel, check_id(exec_id), timeout)
+
     # -- steering -----------------------------------------------------------------------------------------------
 
     def resume(self, exec_id: str) -> Execution:
@@ -275,6 +292,26 @@ class Executions:
         else:
             self._refuse_unanswered(exec_id)
             self._kernel.resume(exec_id)
+
+    def replay(
+        self, exec_id: str, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
+    ) -> Execution:
+        """Start a new execution from the records of this one, which stays as it is; returns at once.
+
+        Its flow is found again as it was recorded. Inputs called ``stack``, ``image``, ``cache`` and ``retries`` are
+        taken as settings, which flows cannot have as parameters. See ``FlowDefinition.replay`` for arguments, rules and
+        errors; also raises KitaruRuntimeError when the flow cannot be loaded here.
+        """
+        from kitaru.flows import replay_flow
+        from kitaru.runtime import original
+
+        record = original.read_record(self._kernel, check_id(exec_id))
+        flow = self._kernel.load_flow(record)
+        settings = {name: flow_inputs.pop(name) for name in _SETTINGS if name in flow_inputs}
+        handle = replay_flow(
+            flow, exec_id, from_=from_, overrides=overrides, flow_inputs=flow_inputs, kernel=self._kernel, **settings
+        )
+        return self.get(handle.exec_id)
 
     def input(self, exec_id: str, *, wait: str | None = None, value: Any = None, resume: bool = True) -> Execution:
         """Answer a pending wait. The answer is checked in full before it is accepted, and accepted exactly once.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kitaru.errors import KitaruUsageError
 
-_FIELDS = (
+#: Fields that image settings have.
+FIELDS = (
     "base_image",
     "requirements",
     "dockerfile",
@@ -16,8 +17,6 @@ _FIELDS = (
     "replicate_local_python_environment",
 )
 _LISTS = ("requirements", "apt_packages")
-# Names of environment variables whose values never reach the journal.
-_SECRET_MARKS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "AUTH", "DSN")
 
 
 def normalise(value: Any, where: str) -> dict[str, Any] | None:
@@ -31,23 +30,26 @@ def normalise(value: Any, where: str) -> dict[str, Any] | None:
         return None
     if isinstance(value, str):
         value = {"base_image": value}
+    if not isinstance(value, Mapping) and callable(dump := getattr(value, "model_dump", None)):
+        value = dump()  # ImageSettings, without loading pydantic to recognise it
     if not isinstance(value, Mapping):
         raise KitaruUsageError(
-            f"{where}: an image is a text (the base image) or a mapping, not {type(value).__name__}."
+            f"{where}: an image is a text (the base image), a mapping or ImageSettings, not {type(value).__name__}."
         )
     fields = {key: item for key, item in value.items() if item is not None}
     parent = fields.pop("parent_image", None)
     if parent is not None:
         fields.setdefault("base_image", parent)
-    unknown = sorted(str(key) for key in fields if key not in _FIELDS)
+    unknown = sorted(str(key) for key in fields if key not in FIELDS)
     if unknown:
-        raise KitaruUsageError(f"{where}: unknown image settings {', '.join(unknown)}. Known are {', '.join(_FIELDS)}.")
+        raise KitaruUsageError(f"{where}: unknown image settings {', '.join(unknown)}. Known are {', '.join(FIELDS)}.")
     return {key: _checked(key, item, where) for key, item in fields.items()} or None
 
 
 def _checked(key: str, value: Any, where: str) -> Any:
     if key in _LISTS:
-        if isinstance(value, str) or not all(isinstance(item, str) and item.strip() for item in value):
+        usable = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+        if not usable or not all(isinstance(item, str) and item.strip() for item in value):
             raise KitaruUsageError(f"{where}: image setting {key} must be a list of texts that are not blank.")
         return [item.strip() for item in value]
     if key == "environment":
@@ -70,15 +72,3 @@ def merge(layers: list[dict[str, Any] | None]) -> dict[str, Any] | None:
         for key, value in (layer or {}).items():
             merged[key] = {**merged.get(key, {}), **value} if key == "environment" else value
     return merged or None
-
-
-def without_secrets(image: dict[str, Any]) -> dict[str, Any]:
-    """For the journal: environment values whose names look like those of secrets are masked."""
-    environment = image.get("environment")
-    if not environment:
-        return image
-    masked = {
-        name: "***" if any(mark in name.upper() for mark in _SECRET_MARKS) else value
-        for name, value in environment.items()
-    }
-    return {**image, "environment": masked}

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 from kitaru.config import image as images
+from kitaru.config.values import ExecutionLayer, KitaruConfig
 from kitaru.errors import KitaruUsageError
 
 
@@ -24,20 +25,10 @@ Unset = Literal[_Unset.UNSET]
 
 
 @dataclass(frozen=True, slots=True)
-class KitaruConfig:
-    """Execution settings of one layer; None: not set there."""
-
-    stack: str | None = None
-    image: dict[str, Any] | None = None
-    cache: bool | None = None
-    retries: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Overrides:
     """Everything :func:`configure` can set; None: not set. A new object per change, so identity tells them apart."""
 
-    execution: KitaruConfig = field(default_factory=KitaruConfig)
+    execution: ExecutionLayer = field(default_factory=ExecutionLayer)
     project: str | None = None
     journal: str | None = None
     durability: str | None = None
@@ -98,7 +89,7 @@ def configure(
                 allow_pickle=_truth("allow_pickle", allow_pickle),
             ),
         )
-        return execution
+    return KitaruConfig.of_layer(execution)
 
 
 def reset_configuration() -> None:

@@ -18,12 +18,12 @@ def config_directory() -> Path:
 
     Raises KitaruUsageError when the path is there but is no directory.
     """
-    named = environment.text(environment.CONFIG_PATH)
+    named = environment.text(environment.KITARU_CONFIG_PATH_ENV)
     path = Path(os.path.abspath(os.path.expanduser(named))) if named else _platform_directory()
     if path.exists() and not path.is_dir():
         raise KitaruUsageError(
-            f"the configuration directory {path} is a file. Set {environment.CONFIG_PATH} to a directory (it is made "
-            "when something is written into it)."
+            f"the configuration directory {path} is a file. Set {environment.KITARU_CONFIG_PATH_ENV} to a directory "
+            "(it is made when something is written into it)."
         )
     return path
 

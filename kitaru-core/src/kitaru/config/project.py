@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kitaru.config import image as images
-from kitaru.config.overrides import KitaruConfig
+from kitaru.config.values import ExecutionLayer
 from kitaru.errors import KitaruUsageError
 
 
@@ -17,7 +17,7 @@ class ProjectDefaults:
     """What a project file says; ``path`` is None when there is no such file."""
 
     path: Path | None = None
-    execution: KitaruConfig = field(default_factory=KitaruConfig)
+    execution: ExecutionLayer = field(default_factory=ExecutionLayer)
     project: str | None = None
 
 
@@ -52,7 +52,7 @@ def read(path: Path | None) -> ProjectDefaults:
     where = f"{path}: [tool.kitaru]"
     return ProjectDefaults(
         path,
-        KitaruConfig(
+        ExecutionLayer(
             stack=_text(table, "stack", where),
             image=images.normalise(table.get("image"), where),
             cache=_truth(table, "cache", where),

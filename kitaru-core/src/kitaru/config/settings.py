@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from kitaru.config import environment, image, overrides, paths, project
+from kitaru.config import checks, environment, files, image, log_store, overrides, paths, project
 from kitaru.config.journal_url import normalise_journal_url
+from kitaru.errors import KitaruConfigError, KitaruUsageError
 
+#: Section of the configuration file that holds a persisted login.
+LOGIN = "login"
 LEASE_SECONDS = 30.0
 MAX_CONCURRENCY = 16
 
@@ -19,7 +22,9 @@ class Settings:
     """Everything a process needs to know to open its journal and run flows.
 
     ``stack``, ``image``, ``cache`` and ``retries`` are None where no layer sets them: what ``.run()`` and ``@flow`` say
-    stands above them, the built-in values (the default stack, no cache, no retries) below.
+    stands above them, the built-in values (the default stack, no cache, no retries) below. ``server_url`` and
+    ``auth_token`` are set independently; :func:`kitaru.config.connection.validate` says whether they go together.
+    ``log_store`` is None where logs go to the store of the stack.
     """
 
     config_directory: Path
@@ -35,6 +40,9 @@ class Settings:
     cache: bool | None = None
     retries: int | None = None
     project: str | None = None
+    server_url: str | None = None
+    auth_token: str | None = field(default=None, repr=False)
+    log_store: log_store.ResolvedLogStore | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +54,7 @@ class _Resolved:
     directory: str | None
     project_file: Path | None
     stamp: tuple[int, int] | None
+    user_stamp: files.Stamp | None
     settings: Settings
 
 
@@ -55,9 +64,9 @@ _latest: _Resolved | None = None
 def resolve() -> Settings:
     """The settings in force now. The same object while nothing they depend on has changed.
 
-    Cheap enough for every ``.run()``: environment, working directory and the time stamp of the project's file are
-    compared, and only a difference is worked out again. A ``pyproject.toml`` that appears while the process stays in
-    its directory is not noticed.
+    Cheap enough for every ``.run()``: environment, working directory and the time stamps of the project's and the
+    user's file are compared, and only a difference is worked out again. A ``pyproject.toml`` that appears while the
+    process stays in its directory is not noticed.
 
     Raises:
         KitaruUsageError: a value in the environment or in the project's file cannot be used; the text names it.
@@ -73,13 +82,21 @@ def resolve() -> Settings:
             latest.overrides is layer
             and latest.environment == variables
             and (path is None or project.stamp(path) == latest.stamp)
+            and files.stamp(latest.settings.config_directory) == latest.user_stamp
         ):
             return latest.settings
     path = project.find(directory) if directory is not None else None
     stamp = project.stamp(path)  # before reading: an edit in between is noticed next time
-    settings = _resolve(layer, project.read(path))
-    _latest = _Resolved(layer, variables, directory, path, stamp, settings)
+    folder = paths.config_directory()
+    user_stamp = files.stamp(folder)
+    settings = _resolve(layer, project.read(path), folder)
+    _latest = _Resolved(layer, variables, directory, path, stamp, user_stamp, settings)
     return settings
+
+
+def default_journal_url(directory: Path) -> str:
+    """The journal of an installation that names none."""
+    return f"sqlite:///{directory / 'kitaru.db'}"
 
 
 def _working_directory() -> str | None:
@@ -89,37 +106,64 @@ def _working_directory() -> str | None:
         return None
 
 
-def _resolve(layer: overrides.Overrides, defaults: project.ProjectDefaults) -> Settings:
+def _resolve(layer: overrides.Overrides, defaults: project.ProjectDefaults, directory: Path) -> Settings:
     environment.refuse_retired()
-    directory = paths.config_directory()
-    named = layer.journal or environment.text(environment.JOURNAL_URL)
-    url = normalise_journal_url(named) if named else f"sqlite:///{directory / 'kitaru.db'}"
-    durability = layer.durability or environment.choice(environment.DURABILITY, ("full", "process")) or "full"
+    server_url, auth_token = _server(directory)
+    named = layer.journal or environment.text(environment.KITARU_JOURNAL_URL_ENV) or server_url
+    logs = log_store.log_store_of(directory)
+    url = normalise_journal_url(named) if named else default_journal_url(directory)
+    durability = (
+        layer.durability or environment.choice(environment.KITARU_DURABILITY_ENV, ("full", "process")) or "full"
+    )
     return Settings(
         config_directory=directory,
         journal_url=url,
         durability=cast("Literal['full', 'process']", durability),
-        plugins=environment.text(environment.PLUGINS),
-        lease_seconds=environment.seconds(environment.LEASE_SECONDS) or LEASE_SECONDS,
+        plugins=environment.text(environment.KITARU_PLUGINS_ENV),
+        lease_seconds=environment.seconds(environment.KITARU_LEASE_SECONDS_ENV) or LEASE_SECONDS,
         max_concurrency=layer.max_concurrency or MAX_CONCURRENCY,
         allow_pickle=first(layer.allow_pickle, True),
-        log_capture=first(environment.boolean(environment.LOG_CAPTURE), True),
-        stack=layer.execution.stack or environment.filled(environment.STACK) or defaults.execution.stack,
+        log_capture=first(environment.boolean(environment.KITARU_LOG_CAPTURE_ENV), True),
+        stack=layer.execution.stack or environment.filled(environment.KITARU_STACK_ENV) or defaults.execution.stack,
         image=image.merge(
             [
                 layer.execution.image,
-                image.normalise(environment.image(), environment.IMAGE),
+                image.normalise(environment.image(), environment.KITARU_IMAGE_ENV),
                 defaults.execution.image,
             ]
         ),
-        cache=first(layer.execution.cache, environment.boolean(environment.CACHE), defaults.execution.cache),
+        cache=first(layer.execution.cache, environment.boolean(environment.KITARU_CACHE_ENV), defaults.execution.cache),
         retries=first(
             layer.execution.retries,
-            environment.whole_number(environment.RETRIES, minimum=0),
+            environment.whole_number(environment.KITARU_RETRIES_ENV, minimum=0),
             defaults.execution.retries,
         ),
-        project=layer.project or environment.text(environment.PROJECT) or defaults.project,
+        project=layer.project or environment.text(environment.KITARU_PROJECT_ENV) or defaults.project,
+        server_url=server_url,
+        auth_token=auth_token,
+        log_store=None if logs.is_default else logs,
     )
+
+
+def _server(directory: Path) -> tuple[str | None, str | None]:
+    """Address and token of the server, each from the environment or from the persisted login."""
+    address = environment.text(environment.KITARU_SERVER_URL_ENV)
+    url = checks.http_url(environment.KITARU_SERVER_URL_ENV, address) if address is not None else None
+    token = environment.text(environment.KITARU_AUTH_TOKEN_ENV)
+    if url is not None and token is not None:
+        return url, token
+    login = files.section(directory, LOGIN)
+    try:
+        if url is None and login.get("server_url") is not None:
+            url = checks.http_url("server_url", login["server_url"])
+        return url, token or checks.text("auth_token", login.get("auth_token"))
+    except KitaruUsageError:
+        # Not its text: it may quote a part of the token.
+        path = directory / files.FILE_NAME
+        raise KitaruConfigError(
+            f"{path}: {LOGIN} holds no usable address or token. Nothing in the file was changed; connect anew with "
+            "kitaru.connect(), or remove the section."
+        ) from None
 
 
 def first(*values: Any) -> Any:

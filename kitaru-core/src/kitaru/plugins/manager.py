@@ -252,7 +252,7 @@ def plugin_manager() -> PluginManager:
 
         with _lock:
             if _manager is None:
-                _manager = PluginManager(environment.text(environment.PLUGINS))
+                _manager = PluginManager(environment.text(environment.KITARU_PLUGINS_ENV))
     return _manager
 
 

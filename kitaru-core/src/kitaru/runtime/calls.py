@@ -103,10 +103,7 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
     recorded = recall(frame, spec, args, kwargs)
     if recorded is not None:
         if recorded.outcome is not None:
-            await loop.turns.take(recorded.outcome.seq)
-            if recorded.outcome.kind == EntryKind.CANCELLED:
-                await loop.cancelled_again(recorded.outcome)
-            return deliver(frame, recorded)
+            return await deliver_in_turn(frame, recorded)
         if recorded.doubt is not None and spec.effect:
             from kitaru.runtime import effects
 
@@ -183,6 +180,8 @@ def deliver(frame: Frame, recorded: Recorded) -> Any:
     """Give the flow what a recorded call ended with: its value, or its exception once more."""
     outcome = recorded.outcome
     assert outcome is not None
+    if recorded.copies is not None:
+        keep_copies(frame, recorded)
     if outcome.kind == EntryKind.COMPLETED:
         assert outcome.output is not None
         value = frame.run.kernel.decode(outcome.output)
@@ -192,6 +191,26 @@ def deliver(frame: Frame, recorded: Recorded) -> Any:
     error = failures.exception_from(failure, frame.run.codec)
     remember_call(error, frame.key)
     raise error
+
+
+async def deliver_in_turn(frame: Frame, recorded: Recorded) -> Any:
+    """:meth:`deliver` to async code: when it is the turn of this outcome."""
+    loop = frame.run.require_loop()
+    outcome = recorded.outcome
+    assert outcome is not None
+    await loop.turns.take(outcome.seq)
+    if outcome.kind == EntryKind.CANCELLED:
+        if recorded.copies is not None:
+            keep_copies(frame, recorded)
+        await loop.cancelled_again(outcome)
+    return deliver(frame, recorded)
+
+
+def keep_copies(frame: Frame, recorded: Recorded) -> None:
+    """A replay's call was answered by its original: its record becomes one of the replay, with the next commit."""
+    from kitaru.runtime import replay_source
+
+    replay_source.keep(frame.run, recorded)
 
 
 def completed_entry(frame: Frame, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
@@ -382,8 +401,11 @@ def cache_key(frame: Frame) -> bytes:
 
 
 def find_cached(frame: Frame) -> Entry | None:
-    """An entry that completes this call with the newest equal call's result, or None."""
-    if not caching(frame):
+    """An entry that completes this call with the newest equal call's result, or None.
+
+    Never in a replay: what its original does not answer was asked to run.
+    """
+    if not caching(frame) or frame.run.record.original_exec_id is not None:
         return None
     output = frame.run.journal.find_cached(cache_key(frame))
     if output is None:

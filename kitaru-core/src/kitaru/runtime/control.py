@@ -8,6 +8,12 @@ value, meets it again at its next Kitaru call, and whatever it returns afterward
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kitaru.runtime.inputs import Difference
+
 
 class ExecutionStopped(BaseException):
     """Root of everything that unwinds a flow body early. Never recorded as a call's outcome."""
@@ -43,6 +49,19 @@ class ExecutionLost(ExecutionStopped):
 
 class ExecutionDiverged(ExecutionStopped):
     """The code made a call that contradicts the journal and the policy is ``error``."""
+
+    def __init__(self, message: str, key: str = "", differences: Sequence[Difference] = ()) -> None:
+        super().__init__(message)
+        self.key = key
+        self.differences = tuple(differences)
+
+
+class DryRunEnded(ExecutionStopped):
+    """A dry run has come to where the records end. ``place`` is what the code would do there, for people."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 class AttemptFenced(ExecutionStopped):

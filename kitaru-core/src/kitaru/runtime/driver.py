@@ -39,7 +39,7 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     error: BaseException | None = None
     try:
         if run.spec.is_async:
-            value = _run_async(run, args, kwargs)
+            value = run_async(run, args, kwargs)
         else:
             value = run.spec.function(*args, **kwargs)
             if run.submitted is not None:
@@ -85,7 +85,8 @@ def _continue_parent(run: Run, parent: str) -> None:
         return
 
 
-def _run_async(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run_async(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run an ``async def`` flow body to its end, on an event loop of its own."""
     import asyncio
 
     from kitaru.runtime.event_loop import FlowLoop

@@ -118,6 +118,7 @@ async def settle_async(frame: Frame, recorded: Recorded, args: tuple[Any, ...], 
 
 def _prepare(frame: Frame, recorded: Recorded) -> Any:
     assert frame.spec is not None and recorded.doubt is not None
+    frame.run.before_decision(frame)
     frame.attempt = max(recorded.last_attempt, 1)  # what is decided now is the end of the attempt in doubt
     frame.started_at = recorded.doubt.started_at
     return frame.spec.in_doubt

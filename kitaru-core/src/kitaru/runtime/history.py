@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
 from kitaru.runtime import identity
 
+if TYPE_CHECKING:
+    from kitaru.runtime.replay_source import Source
+
 _CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.INTENT, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
-_VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER, EntryKind.WAITED))
+VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER, EntryKind.WAITED))
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class Recorded:
     last_attempt: int = 0
     failed_attempts: int = 0
     doubt: Entry | None = None  # of an effect: the entry that leaves open whether it happened
+    copies: list[Entry] | None = None  # answered by a replay's original: what to commit once the flow has it
 
     @property
     def inputs_digest(self) -> bytes | None:
@@ -58,12 +62,13 @@ class History:
     labels: dict[str, set[str]] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     logged: deque[dict[str, Any]] = field(default_factory=deque)
+    source: Source | None = None  # of a replay: its original
     _used: set[str] = field(default_factory=set)
     _by_inputs: dict[tuple[str, str, bytes], list[str]] | None = None
 
     @property
     def empty(self) -> bool:
-        return not self.calls and not self.values and not self.logged
+        return not self.calls and not self.values and not self.logged and self.source is None
 
     def match(self, key: str, name: str, digest: bytes | None, *, strict: bool) -> Match:
         """Find the record for a call and consume it. ``strict``: a flow body's call, whose inputs must agree.
@@ -98,7 +103,7 @@ class History:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Make entries of an earlier attempt available again (a parent that is tried anew)."""
-        for recorded in _calls(entries).values():
+        for recorded in fold_calls(entries).values():
             self.calls[recorded.key] = recorded
             self._used.discard(recorded.key)
         self._by_inputs = None
@@ -138,7 +143,7 @@ def load(entries: Iterable[Entry]) -> History:
     """
     history = History()
     listed = entries if isinstance(entries, list) else list(entries)
-    calls = _calls(listed)
+    calls = fold_calls(listed)
     nested = any("/" in key for key in calls)
     ended: set[str] = set()
     if nested:  # a child flow is no such call: what was read from its handle lies inside its key
@@ -153,7 +158,7 @@ def load(entries: Iterable[Entry]) -> History:
         if outcome is not None and outcome.kind is not EntryKind.CHILD:
             order.append(outcome.seq)
     for entry in listed:
-        if entry.kind in _VALUE_KINDS:
+        if entry.kind in VALUE_KINDS:
             if nested and _inside(entry.key, ended):  # read inside a call that answers from its own record
                 continue
             history.values[entry.key] = entry
@@ -172,7 +177,8 @@ def load(entries: Iterable[Entry]) -> History:
     return history
 
 
-def _calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
+def fold_calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
+    """What entries (commit order) say of each call, child flows included, by key in the order they first name them."""
     calls: dict[str, Recorded] = {}
     for entry in entries:
         kind = entry.kind

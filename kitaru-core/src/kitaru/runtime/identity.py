@@ -44,6 +44,11 @@ def key_parts(key: str) -> tuple[str, str, int | None]:
     return branch, unescape(name), int(occurrence)
 
 
+def is_child(key: str) -> bool:
+    """Whether ``key`` is that of a child flow, not of a checkpoint call."""
+    return key.rpartition("/")[2].rpartition(":")[2].startswith(">")
+
+
 def call_id(exec_id: str, key: str) -> str:
     """UUID of a call: the same in every process, because it is made from the execution's id and the key."""
     return _uuid(f"call\0{exec_id}\0{key}".encode())

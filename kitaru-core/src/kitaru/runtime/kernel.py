@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Journal
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Owner, Payload, WaitRecord
+from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
 from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease, waiting
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
@@ -29,6 +29,9 @@ from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.runtime.suspension import HOLD_SECONDS
 from kitaru.runtime.ticker import Ticker
+
+if TYPE_CHECKING:
+    from kitaru.runtime.replay import ReplayPlan
 
 RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
 #: Recovery gives an execution up after it took this many owners down with it (design 13.14).
@@ -97,7 +100,7 @@ class Kernel:
         self.events = events
         self.runs: dict[str, Run] = {}
         self.asking: WaitRecord | None = None  # the wait that somebody is asked about on the terminal just now
-        self._blobs = blobs
+        self.blobs = blobs
         self._owner = owner
         self._pid = os.getpid()
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
@@ -122,7 +125,7 @@ class Kernel:
         if size <= self.inline_bytes_max:
             return Payload(codec, digest, size, data, None)
         ref = f"sha256/{digest.hex()}"
-        self._blobs().put(ref, data)
+        self.blobs().put(ref, data)
         return Payload(codec, digest, size, None, ref)
 
     def decode(self, payload: Payload) -> Any:
@@ -131,7 +134,7 @@ class Kernel:
 
     def read(self, payload: Payload) -> bytes:
         """The encoded bytes of a payload, its digest checked."""
-        data = payload.data if payload.data is not None else self._blobs().get(payload.ref or "")
+        data = payload.data if payload.data is not None else self.blobs().get(payload.ref or "")
         if hashlib.sha256(data).digest() != payload.digest:
             where = f"artifact {payload.ref}" if payload.ref else "the journal row"
             raise KitaruCorruptionError(
@@ -162,8 +165,11 @@ class Kernel:
         stack_name: str | None = None,
         idempotency_key: str | None = None,
         execution_spec: dict[str, Any] | None = None,
+        replay: ReplayPlan | None = None,
     ) -> Launch:
         """Commit a new execution. ``owned``: with this process as owner, so that :meth:`start` needs no claim.
+
+        ``replay``: one that the records of an earlier execution answer as far as the plan says.
 
         Raises:
             KitaruStateError: the idempotency key names an execution with other inputs.
@@ -173,13 +179,17 @@ class Kernel:
         record.stack_name = stack_name
         record.idempotency_key = idempotency_key
         record.spec = execution_spec or {}
+        if replay is not None:
+            record.original_exec_id = replay.original_exec_id
+            record.seed = self.journal.get(replay.original_exec_id).seed
+            record.spec = {**record.spec, "replay": replay.to_json(self.encode)}
         created = self.journal.create(record, self.owner if owned else None, self.lease_seconds)
         if created.existed:
             self._require_same_inputs(created.record, record)
             return Launch(created.record, self.runs.get(created.record.exec_id), existed=True)
         if created.lease is None:
             return Launch(created.record, None)
-        run = Run(self, created.record, created.lease, spec, None)
+        run = self.make_run(created.record, created.lease, spec, None)
         with self._lock:
             self._prepared[run.exec_id] = (run, args, kwargs)
         return Launch(created.record, run)
@@ -272,7 +282,7 @@ class Kernel:
         if exec_id in self.runs:
             raise KitaruLeaseError(f"execution {exec_id} is already running in this process.")
         if spec is None:
-            spec = self._load_spec(record)
+            spec = self.load_spec(record)
         args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
         try:
@@ -283,7 +293,7 @@ class Kernel:
             with without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None
-            run = Run(self, claimed.record, claimed.lease, spec, known)
+            run = self.make_run(claimed.record, claimed.lease, spec, known)
         except BaseException:
             self.journal.release(claimed.lease)
             raise
@@ -355,6 +365,19 @@ class Kernel:
         self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
         return run
 
+    def make_run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
+        """A run that knows its records: its own, and those of its original where it is a replay."""
+        return self.with_original(Run(self, record, lease, spec, known))
+
+    def with_original(self, run: Run) -> Run:
+        """``run``, answered by the records of its original too where it is a replay."""
+        if run.record.original_exec_id is not None:
+            from kitaru.runtime import replay_source
+
+            with without_collections():
+                replay_source.attach(self, run)
+        return run
+
     def _require_process(self) -> None:
         if os.getpid() != self._pid:
             raise KitaruRuntimeError(
@@ -362,7 +385,13 @@ class Kernel:
                 "the parent, or start processes with multiprocessing's `spawn` or `forkserver`."
             )
 
-    def _load_spec(self, record: ExecutionRecord) -> FlowSpec:
+    def load_spec(self, record: ExecutionRecord) -> FlowSpec:
+        """The flow of an execution, as the code defines it now. Raises KitaruRuntimeError: it cannot be found."""
+        spec: FlowSpec = self.load_flow(record).spec
+        return spec
+
+    def load_flow(self, record: ExecutionRecord) -> Any:
+        """The decorated function of an execution. Raises like :meth:`load_spec`."""
         found = entrypoint.load(record.entrypoint)
         spec = getattr(found, "spec", None)
         if not isinstance(spec, FlowSpec):
@@ -370,7 +399,7 @@ class Kernel:
                 f"`{record.entrypoint['module']}:{record.entrypoint['qualname']}` is not a flow any more (it is a "
                 f"{type(found).__name__}). Put the @flow back to continue execution {record.exec_id}."
             )
-        return spec
+        return found
 
     def _require_same_inputs(self, earlier: ExecutionRecord, now: ExecutionRecord) -> None:
         if earlier.inputs_digest is None or now.inputs_digest is None or earlier.inputs_digest == now.inputs_digest:

@@ -68,6 +68,8 @@ def match(frame: Frame) -> Recorded | None:
     with run.lock:
         found = history.match(frame.key, frame.name, frame.inputs.digest, strict=in_flow_body)
         recorded = found.recorded
+        if recorded is None and history.source is not None:
+            recorded = history.source.answer(frame, found.key)
         if found.differs and run.spec.on_divergence != "error":
             history.consume(found.key)
             recorded = recorded if run.spec.on_divergence == "reuse" else _in_doubt(frame, recorded)
@@ -121,5 +123,7 @@ def _divergence(frame: Frame, recorded: Recorded) -> ExecutionDiverged:
         f"{ended} with other inputs. {'; '.join(lines) or 'the inputs differ'}. Three ways on: restore the code that "
         f"recorded it and run `kitaru executions retry {run.exec_id}`; let this flow run such calls again with "
         '@flow(on_divergence="rerun"); or keep the recorded results with @flow(on_divergence="reuse"). Values that '
-        "differ in every run (time, random) belong in kitaru.now(), kitaru.uuid4(), kitaru.random() or a checkpoint."
+        "differ in every run (time, random) belong in kitaru.now(), kitaru.uuid4(), kitaru.random() or a checkpoint.",
+        frame.key,
+        differences,
     )

@@ -205,6 +205,9 @@ class Run:
         frame.started_at = self.clock.now()
         self.inflight[frame.key] = frame
 
+    def before_decision(self, frame: Frame) -> None:
+        """Called before the policy of a call in doubt is asked."""
+
     def commit(self, entry: Entry) -> None:
         """Commit ``entry`` and, in the same commit, whatever is buffered (starts of other calls, journaled values).
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
+from kitaru.config import connection, model_registry
 from kitaru.config import settings as configured
-from kitaru.config.image import merge, normalise, without_secrets
+from kitaru.config.frozen import build_frozen_execution_spec
+from kitaru.config.image import merge, normalise
 from kitaru.config.journal_url import normalise_journal_url
 from kitaru.config.settings import Settings, first
 from kitaru.errors import KitaruBackendError, KitaruStateError
@@ -22,13 +25,15 @@ from kitaru.runtime.kernel import Kernel
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.stack.built import BuiltStack
-from kitaru.stack.components import ArtifactStore, LogStore, OrchestratorCapability, Place
+from kitaru.stack.components import ArtifactStore, LogStore, OrchestratorCapability, Place, SecretStore
 from kitaru.stack.journals import open_journal, register_journal
 from kitaru.stack.stacks import check_name, select
 
+if TYPE_CHECKING:
+    from kitaru.journal.records import WaitRecord
+    from kitaru.runtime.replay import ReplayPlan
+
 _RESET_SECONDS = 5.0
-#: What the journal says of a start, for whoever continues it: read by ``Kernel`` and shown by the client.
-SPEC_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,11 @@ class RunOptions:
     """What ``.run()`` and ``@flow`` say about one start; None: not said."""
 
     stack: str | None = None
-    images: tuple[Any, ...] = ()  # highest precedence first; merged field by field
+    images: tuple[Any, ...] = ()  # of `.run()`, then of `@flow`; merged field by field
     cache: bool | None = None
     retries: int | None = None
     idempotency_key: str | None = None
+    flow_defaults: Mapping[str, Any] = field(default_factory=dict)  # what `@flow` said, for the record
 
 
 @dataclass(slots=True)
@@ -53,6 +59,7 @@ _Key = tuple[str, str, str]
 _open: dict[_Key, _Open] = {}
 _latest: _Open | None = None
 _lock = threading.Lock()
+_clock_factory: Callable[[], Clock] = Clock
 _starting = threading.local()
 
 
@@ -84,10 +91,14 @@ def open_log_store(kernel: Kernel) -> LogStore:
 
     Raises KitaruPluginError when its plugin is missing or unavailable.
     """
+    return _open_of(kernel).stack.log_store
+
+
+def _open_of(kernel: Kernel) -> _Open:
     with _lock:
         for one in _open.values():
             if one.kernel is kernel:
-                return one.stack.log_store
+                return one
     raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
 
 
@@ -112,14 +123,65 @@ def start_flow(
     not start it: the execution stands in the journal then, and the text says how to continue it.
     """
     settings = configured.resolve()
-    opened = _opened(settings, None, None)
+    return _start(_opened(settings, None, None), settings, spec, args, kwargs, options, None)
+
+
+def start_replay(
+    spec: FlowSpec,
+    exec_id: str,
+    options: RunOptions,
+    *,
+    from_: str | None,
+    overrides: Mapping[str, Any] | None,
+    flow_inputs: Mapping[str, Any],
+    kernel: Kernel | None = None,
+) -> tuple[Kernel, str, Run | None]:
+    """Like :func:`start_flow`, of a replay of the execution ``exec_id``, in its journal.
+
+    ``kernel``: one that :func:`open_kernel` gave; default: that of the settings in force. Raises like
+    ``FlowDefinition.replay``; nothing was created then.
+    """
+    from kitaru.runtime import original  # nothing of replay is loaded by those who never do it
+    from kitaru.runtime.replay import build_replay_plan
+
+    settings = configured.resolve()
+    opened = _opened(settings, None, None) if kernel is None else _open_of(kernel)
+    replayed = original.read(opened.kernel, spec, exec_id, flow_inputs)
+    plan = build_replay_plan(
+        replayed.record, replayed.entries, replayed.waits, from_=from_, overrides=overrides, flow_inputs=flow_inputs
+    )
+    if plan.wait_overrides:
+        plan = dataclasses.replace(plan, wait_overrides=_checked_answers(exec_id, plan, replayed.waits))
+    return _start(opened, settings, spec, replayed.args, replayed.kwargs, options, plan)
+
+
+def _checked_answers(exec_id: str, plan: ReplayPlan, waits: Sequence[WaitRecord]) -> dict[str, Any]:
+    from kitaru import answers
+
+    schemas = {wait.key: wait.schema for wait in waits}
+    return {
+        key: answers.check(schemas[key], value, wait=plan.wait_names[key], exec_id=exec_id)
+        for key, value in plan.wait_overrides.items()
+    }
+
+
+def _start(
+    opened: _Open,
+    settings: Settings,
+    spec: FlowSpec,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: RunOptions,
+    plan: ReplayPlan | None,
+) -> tuple[Kernel, str, Run | None]:
     kernel = opened.kernel
     stack_name = check_name(first(options.stack, settings.stack))
     spec = with_settings(spec, options, settings)
-    frozen: dict[str, Any] = {"stack": stack_name, "cache": spec.cache, "retries": spec.retries}
-    image = _image(options, settings)
-    if image is not None:
-        frozen["image"] = without_secrets(image)
+    if settings.log_store is not None:
+        _ = (
+            opened.stack.log_store
+        )  # a log store that was asked for and is not there must not be found out by losing logs
+    frozen = _frozen(spec, stack_name, options, settings)
     orchestrator = opened.stack.orchestrator
     launch = kernel.create(
         spec,
@@ -128,7 +190,8 @@ def start_flow(
         owned=OrchestratorCapability.IN_PROCESS in orchestrator.capabilities,
         stack_name=stack_name,
         idempotency_key=options.idempotency_key,
-        execution_spec={"version": SPEC_VERSION, "resolved_execution": frozen},
+        execution_spec=frozen,
+        replay=plan,
     )
     exec_id = launch.record.exec_id
     if launch.existed:
@@ -187,6 +250,25 @@ def with_settings(spec: FlowSpec, options: RunOptions, settings: Settings | None
     return dataclasses.replace(spec, cache=cache, retries=retries)
 
 
+def open_secret_store() -> SecretStore:
+    """The secret store of the stack in force. Opens no journal.
+
+    Raises KitaruPluginError when the stack has none, or its plugin is missing or unavailable.
+    """
+    settings = configured.resolve()
+    place = Place(settings.config_directory, settings.durability)
+    return BuiltStack(place, select, check_name(settings.stack)).secret_store
+
+
+def use_clock(factory: Callable[[], Clock]) -> None:
+    """Have kernels that are opened from now on go by the clocks that ``factory`` makes; ``Clock`` is the real one.
+
+    For tests. Kernels that are open keep theirs: call :func:`reset` first.
+    """
+    global _clock_factory
+    _clock_factory = factory
+
+
 def reset() -> None:
     """Close and forget all kernels of this process, for tests.
 
@@ -204,9 +286,22 @@ def reset() -> None:
             kernel.journal.close()
 
 
-def _image(options: RunOptions, settings: Settings) -> dict[str, Any] | None:
-    said = [normalise(image, "image=") for image in options.images if image is not None]
-    return merge([*said, settings.image]) if said else settings.image
+def _frozen(spec: FlowSpec, stack_name: str, options: RunOptions, settings: Settings) -> dict[str, Any]:
+    """What the journal says of a start, for whoever continues it: read by ``Kernel`` and shown by the client."""
+    registry = model_registry.effective_registry(settings.config_directory)
+    said = [normalise(image, "image=") for image in options.images]
+    image = merge([*said, settings.image])
+    return build_frozen_execution_spec(
+        resolved_execution={
+            "stack": stack_name,
+            "cache": spec.cache,
+            "retries": spec.retries,
+            "image": model_registry.transported(image, registry),
+        },
+        flow_defaults={**options.flow_defaults, "image": said[-1] if said else None},
+        connection=connection.connection_document(settings),
+        model_registry=registry.document() if registry.aliases else None,
+    )
 
 
 def _opened(settings: Settings, journal_url: str | None, durability: Literal["full", "process"] | None) -> _Open:
@@ -237,12 +332,15 @@ def _adopt(opened: _Open, settings: Settings) -> None:
     kernel.lease_seconds = settings.lease_seconds
     if settings.allow_pickle != kernel.codec.allow_pickle:
         kernel.codec = _codec(settings)
+    opened.stack.prefer_log_store(settings.log_store)
     opened.settings = settings
 
 
 def _assemble(settings: Settings, url: str, durability: Literal["full", "process"]) -> _Open:
-    clock = Clock()
-    stack = BuiltStack(Place(settings.config_directory, durability), select)
+    if url in (settings.server_url, configured.default_journal_url(settings.config_directory)):
+        connection.validate(settings)
+    clock = _clock_factory()
+    stack = BuiltStack(Place(settings.config_directory, durability), select, log_store=settings.log_store)
     journal = open_journal(url, durability)
 
     registered: list[bool] = []

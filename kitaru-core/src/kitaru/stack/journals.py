@@ -32,10 +32,12 @@ def open_journal(url: str, durability: Literal["full", "process"]) -> Journal:
         from kitaru.journal.memory import MemoryJournal
 
         return MemoryJournal(durability=durability)
-    missing = "the PostgreSQL journal" if kind.startswith("postgres") else "the journal of a Kitaru server"
+    remote = kind in ("http", "https")
+    missing = "the journal of a Kitaru server" if remote else "the PostgreSQL journal"
+    undo = " To forget a login, call kitaru.config.forget_login()." if remote else ""
     raise KitaruFeatureNotAvailableError(
         f"{hide_password(url)}: {missing} is not part of this version of Kitaru. Upgrade with `pip install -U kitaru`, "
-        "or use a file: KITARU_JOURNAL_URL=sqlite:///path/to/kitaru.db"
+        "or use a file: `export KITARU_JOURNAL_URL=sqlite:///path/to/kitaru.db`." + undo
     )
 
 
