@@ -467,3 +467,28 @@ def test_two_clients_see_the_same(kernel: Kernel) -> None:
     assembly.reset()
     after = KitaruClient().executions.get(handle.exec_id)
     assert before == after and before.artifacts == before.checkpoints[0].artifacts
+
+
+@checkpoint
+def noted(topic: str) -> str:
+    kitaru.save("note", {"topic": topic}, tags=["kept"])
+    kitaru.log(cached="mine", label="mine too")
+    return topic
+
+
+@flow
+def noting(topic: str, times: int) -> str:
+    return noted(topic) * times
+
+
+def test_a_replay_has_what_its_reused_calls_saved_and_logged() -> None:
+    original = noting.run("whales", 1)
+    original.wait()
+    replayed = KitaruClient().executions.replay(original.exec_id, times=2)
+    while not KitaruClient().executions.status(replayed.exec_id).finished:
+        pass
+    found = KitaruClient().executions.get(replayed.exec_id)
+    (call,) = found.checkpoints
+    assert found.result() == "whaleswhales" and call.original_call_id is not None
+    assert call.metadata == {"cached": "mine", "label": "mine too"} and call.invocation_id == "noted"
+    assert [(one.name, one.load()) for one in call.artifacts] == [("note", {"topic": "whales"}), ("noted", "whales")]
