@@ -108,3 +108,22 @@ def test_what_cannot_be_read_or_written_says_why(tmp_path: Path) -> None:
 def test_a_path_must_be_absolute(path: Any) -> None:
     with pytest.raises(ValueError, match="absolute"):
         LocalLogStoreConfig(path)
+
+
+def test_following_reads_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kitaru_local import log_store
+
+    store = store_at(tmp_path)
+    store.append("run-1", [line(number) for number in range(1000)])
+    seen = len(store.read("run-1"))
+    parsed: list[bytes] = []
+    parse = log_store._parse
+    monkeypatch.setattr(log_store, "_parse", lambda text: parsed.append(text) or parse(text))
+    store.append("run-1", [line(1000)])
+    assert store.read("run-1", after=seen) == [line(1000)]
+    assert store.read("run-1", after=seen + 1) == []
+    assert len(parsed) == 1
+    assert len(store.read("run-1", after=10)) == 991, "an earlier place is found again"
+    store.delete("run-1")
+    store.append("run-1", [line(1), line(2)])
+    assert store.read("run-1", after=1) == [line(2)], "a new file is not read with the old one's cursor"

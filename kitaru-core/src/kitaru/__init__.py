@@ -21,6 +21,9 @@ _EXPORTS = {
     "now": "kitaru.values",
     "random": "kitaru.values",
     "uuid4": "kitaru.values",
+    "log": "kitaru.metadata",
+    "load": "kitaru.artifacts",
+    "save": "kitaru.artifacts",
     "sleep": "kitaru.waits",
     "wait": "kitaru.waits",
     "configure": "kitaru.config",
@@ -53,6 +56,8 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)  # noqa: PLE0605  spelled out below for type checkers
 
 if TYPE_CHECKING:
+    from kitaru.artifacts import load as load
+    from kitaru.artifacts import save as save
     from kitaru.checkpoints import checkpoint as checkpoint
     from kitaru.checkpoints import unmapped as unmapped
     from kitaru.client import KitaruClient as KitaruClient
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
     from kitaru.errors import KitaruWaitValidationError as KitaruWaitValidationError
     from kitaru.flows import flow as flow
     from kitaru.handles import FlowHandle as FlowHandle
+    from kitaru.metadata import log as log
     from kitaru.runtime.effects import InDoubt as InDoubt
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
     from kitaru.secrets import get_secret as get_secret

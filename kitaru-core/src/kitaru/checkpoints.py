@@ -67,8 +67,10 @@ class CheckpointDefinition(Generic[P, R]):
 
             for earlier in _futures(after):
                 earlier.wait()
-            args = tuple(futures.resolve(value) for value in args)
-            kwargs = {name: futures.resolve(value) for name, value in kwargs.items()}
+            given, named = args, kwargs
+            args = tuple(futures.resolve(value) for value in given)
+            kwargs = {name: futures.resolve(value) for name, value in named.items()}
+            child.parents = futures.sources(given, named)
         return calls.perform(child, args, kwargs)
 
     def submit(self, *args: Any, id: str | None = None, after: Any = None, **kwargs: Any) -> Any:
@@ -125,7 +127,9 @@ class CheckpointDefinition(Generic[P, R]):
         if child.run.submitted is not None:
             from kitaru.runtime import futures
 
-            args, kwargs = await futures.resolve_all(args, kwargs)
+            given, named = args, kwargs
+            args, kwargs = await futures.resolve_all(given, named)
+            child.parents = futures.sources(given, named)
         return await calls.perform_async(child, args, kwargs)
 
     def __repr__(self) -> str:

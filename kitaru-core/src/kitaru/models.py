@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.dataclasses import dataclass
 
-from kitaru.errors import FailureOrigin, KitaruStateError
+from kitaru.errors import FailureOrigin, KitaruCorruptionError, KitaruStateError
 from kitaru.statuses import CallStatus, ExecutionStatus
 
 __all__ = [
@@ -29,6 +29,8 @@ __all__ = [
     "LogEntry",
     "Operations",
     "PendingWait",
+    "Statistics",
+    "StatisticsGroup",
     "Snapshot",
 ]
 
@@ -93,10 +95,12 @@ class PendingWait:
 
 
 class ArtifactRef(Snapshot):
-    """A stored value, without the value. ``save_type`` is ``"output"`` for what a call returned.
+    """A stored value, without the value.
 
-    ``producing_call`` is the invocation id of the call. ``metadata`` has ``codec``, ``size`` (bytes) and ``digest``
-    (SHA-256, hex) of the stored bytes.
+    ``save_type`` is ``"output"`` for what a call returned, whose name is the checkpoint's, and ``"manual"`` for what
+    its body saved; ``kind`` is then the type it was saved as. ``producing_call`` is the invocation id of the call.
+    ``metadata`` has ``codec``, ``size`` (bytes) and ``digest`` (SHA-256, hex) of the stored bytes and, of a saved one,
+    ``tags``.
     """
 
     artifact_id: str
@@ -127,7 +131,12 @@ class ArtifactRef(Snapshot):
                 f"artifact `{self.name}` belongs to a snapshot that is not connected to a journal. Read it with "
                 "KitaruClient().executions.get(...)."
             )
-        return self._client.load_payload(self._payload)
+        try:
+            return self._client.load_payload(self._payload)
+        except KitaruCorruptionError as error:
+            raise KitaruCorruptionError(
+                f"artifact `{self.name}` ({self.artifact_id}) cannot be loaded: {error}"
+            ) from error
 
 
 class CheckpointAttempt(Snapshot):
@@ -146,9 +155,10 @@ class CheckpointCall(Snapshot):
     """One call of a checkpoint, with all its attempts (oldest first); its own failure is that of the last one.
 
     ``invocation_id`` is its name for people (``research``, ``research#2``, ``outer/inner#2``), ``call_id`` a UUID.
-    ``parent_call_id`` is the call inside whose body it was made; ``parent_call_ids`` are all calls around it, nearest
-    first. ``started_at`` is when the last attempt began. ``cached``: answered by an equal call of another execution.
-    ``original_call_id``: in a replay, the call of its original that answered this one (or that an override stands for).
+    ``parent_call_id`` is the call inside whose body it was made; ``parent_call_ids`` are the calls whose results it
+    was given as arguments. ``started_at`` is when the last attempt began. ``cached``: answered by an equal call of
+    another execution. ``original_call_id``: in a replay, the call of its original that answered this one (or that an
+    override stands for).
     """
 
     call_id: str
@@ -175,6 +185,28 @@ class ChildExecution(Snapshot):
     flow_name: str
     started_at: datetime | None = None
     parent_call_id: str | None = None
+
+
+class StatisticsGroup(Snapshot):
+    """Executions added up: ``ended`` of them have ended, after ``seconds_mean`` on average. ``cost`` is what their
+    attempts logged, in the unit they logged it in."""
+
+    name: str
+    executions: int = 0
+    ended: int = 0
+    seconds_total: float = 0.0
+    seconds_mean: float | None = None
+    seconds_max: float | None = None
+    cost: float = 0.0
+
+
+class Statistics(Snapshot):
+    """Executions by flow, by public status and by the day (UTC) on which they were created; groups sorted by name."""
+
+    total: StatisticsGroup
+    by_flow: list[StatisticsGroup] = Field(default_factory=list)
+    by_status: list[StatisticsGroup] = Field(default_factory=list)
+    by_day: list[StatisticsGroup] = Field(default_factory=list)
 
 
 class CheckDifference(Snapshot):

@@ -147,8 +147,7 @@ def _execution_failure(record: ExecutionRecord, status: ExecutionStatus) -> mode
 
 def _call(exec_id: str, folded: FoldedCall, ended: bool, client: models.Operations | None) -> models.CheckpointCall:
     call_id = identity.call_id(exec_id, folded.key)
-    around = _around(folded.key)
-    parents = [identity.call_id(exec_id, key) for key in around]
+    around = identity.parent_key(folded.key)
     attempts = [
         _attempt(call_id, folded, place, attempt, ended or place < len(folded.attempts) - 1)
         for place, attempt in enumerate(folded.attempts)
@@ -163,17 +162,17 @@ def _call(exec_id: str, folded: FoldedCall, ended: bool, client: models.Operatio
         name=folded.name,
         invocation_id=folded.invocation_id,
         status=status,
-        started_at=when(folded.started_at),
-        ended_at=when(folded.ended_at),
+        started_at=attempts[-1].started_at if attempts else None,
+        ended_at=attempts[-1].ended_at if attempts and folded.status is not CallStatus.RUNNING else None,
         metadata=folded.metadata,
         checkpoint_type=folded.checkpoint_type,
         cached=folded.cached,
         original_call_id=folded.original_call_id,
-        parent_call_id=parents[0] if parents else None,
-        parent_call_ids=parents,
+        parent_call_id=identity.call_id(exec_id, around) if around else None,
+        parent_call_ids=[identity.call_id(exec_id, key) for key in folded.parents],
         failure=attempts[-1].failure if attempts else None,
         attempts=attempts,
-        artifacts=[_output(exec_id, folded, folded.output, client)] if folded.output is not None else [],
+        artifacts=_artifacts(exec_id, folded, client),
     )
 
 
@@ -195,20 +194,35 @@ def _attempt(
     )
 
 
-def _output(exec_id: str, folded: FoldedCall, payload: Payload, client: models.Operations | None) -> models.ArtifactRef:
-    artifact = models.ArtifactRef(
-        artifact_id=f"{exec_id}:{folded.output_seq}",
-        name=folded.name,
-        save_type="output",
-        producing_call=folded.invocation_id,
-        metadata={"codec": payload.codec, "size": payload.size, "digest": payload.digest.hex()},
-    )
-    return artifact.connected_to(client, payload)
-
-
-def _around(key: str) -> list[str]:
-    """The keys of the calls around ``key``, nearest first."""
-    found = []
-    while key := identity.parent_key(key):
-        found.append(key)
+def _artifacts(exec_id: str, folded: FoldedCall, client: models.Operations | None) -> list[models.ArtifactRef]:
+    """What a call saved, in that order, and what it returned."""
+    found = [
+        models.ArtifactRef(
+            artifact_id=artifact_id(exec_id, saved.seq),
+            name=saved.name,
+            kind=saved.label,
+            save_type="manual",
+            producing_call=folded.invocation_id,
+            metadata={"kitaru_artifact_type": saved.label, "tags": saved.tags, **_stored(saved.payload)},
+        ).connected_to(client, saved.payload)
+        for saved in folded.saved
+    ]
+    if folded.output is not None:
+        output = models.ArtifactRef(
+            artifact_id=artifact_id(exec_id, folded.output_seq),
+            name=folded.name,
+            save_type="output",
+            producing_call=folded.invocation_id,
+            metadata=_stored(folded.output),
+        )
+        found.append(output.connected_to(client, folded.output))
     return found
+
+
+def artifact_id(exec_id: str, seq: int) -> str:
+    """An artifact's id: where its entry stands. It says by itself which execution to look in."""
+    return f"{exec_id}:{seq}"
+
+
+def _stored(payload: Payload) -> dict[str, Any]:
+    return {"codec": payload.codec, "size": payload.size, "digest": payload.digest.hex()}

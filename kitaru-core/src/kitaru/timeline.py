@@ -34,6 +34,17 @@ class FoldedAttempt:
 
 
 @dataclass(slots=True)
+class FoldedArtifact:
+    """A value that a body saved under a name; ``seq`` is the place of its entry."""
+
+    name: str
+    payload: Payload
+    seq: int
+    label: str
+    tags: list[str]
+
+
+@dataclass(slots=True)
 class FoldedCall:
     """One call of a checkpoint: the attempts so far and the outcome, if it has one."""
 
@@ -46,9 +57,12 @@ class FoldedCall:
     output_seq: int = 0
     checkpoint_type: str | None = None
     cached: bool = False
+    parents: list[str] = field(default_factory=list)
+    saved: list[FoldedArtifact] = field(default_factory=list)
     original_call_id: str | None = None
     in_doubt: bool = False  # an effect whose body began, and of whose end nothing certain is known
     metadata: dict[str, Any] = field(default_factory=dict)
+    attempt_metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def started_at(self) -> int | None:
@@ -80,6 +94,7 @@ class Timeline:
         self.metadata: dict[str, Any] = {}
         self.seq = 0
         self._labels: dict[str, str] = {}
+        self._early: dict[str, list[Entry]] = {}  # notes of calls that no entry has named yet
         self.add(entries)
 
     def add(self, entries: Iterable[Entry]) -> list[FoldedCall]:
@@ -104,7 +119,7 @@ class Timeline:
             call.status, call.output = CallStatus.RUNNING, None
             last = call.attempts[-1] if call.attempts else None
             if last is None or last.number != entry.attempt or last.status is not CallStatus.RUNNING:
-                call.attempts.append(FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at))
+                self._begin_attempt(call, entry)
             return call
         if kind in _END_STATUS:
             call = self._call(entry)
@@ -122,8 +137,8 @@ class Timeline:
             if reopened is not None:
                 reopened.status, reopened.output = CallStatus.RUNNING, None
             return reopened
-        if kind == EntryKind.METADATA:
-            return self._merge_metadata(entry)
+        if kind in (EntryKind.METADATA, EntryKind.ARTIFACT):
+            return self._fold_note(entry)
         if kind == EntryKind.CHILD:
             exec_id = (entry.detail or {}).get("exec_id", "")
             parent = identity.parent_key(entry.key)
@@ -138,33 +153,38 @@ class Timeline:
             self._labels[entry.key] = label
         if call is None:
             call = self.calls[entry.key] = FoldedCall(entry.key, entry.name, self._invocation_id(entry.key))
+            for note in self._early.pop(entry.key, ()):
+                _add_note(call, note)
         if detail.get("type") is not None:
             call.checkpoint_type = detail["type"]
+        if "parents" in detail:
+            call.parents = detail["parents"]
         return call
+
+    def _begin_attempt(self, call: FoldedCall, entry: Entry) -> FoldedAttempt:
+        metadata = call.attempt_metadata.setdefault(entry.attempt, {})
+        attempt = FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at, metadata=metadata)
+        call.attempts.append(attempt)
+        return attempt
 
     def _end_attempt(self, call: FoldedCall, entry: Entry) -> None:
         attempt = call.attempts[-1] if call.attempts else None
         if attempt is None or attempt.number != entry.attempt or attempt.status is not CallStatus.RUNNING:
             # Most attempts end before anything says that they started: the end carries both times.
-            attempt = FoldedAttempt(entry.attempt, CallStatus.RUNNING, entry.started_at)
-            call.attempts.append(attempt)
+            attempt = self._begin_attempt(call, entry)
         attempt.status = _END_STATUS[entry.kind]
         attempt.ended_at = entry.ended_at
         attempt.failure = (entry.detail or {}).get("failure")
 
-    def _merge_metadata(self, entry: Entry) -> FoldedCall | None:
-        values = entry.detail or {}
+    def _fold_note(self, entry: Entry) -> FoldedCall | None:
         if not entry.key:
-            merge_metadata(self.metadata, values)
+            merge_metadata(self.metadata, entry.detail or {})
             return None
         call = self.calls.get(entry.key)
-        if call is None:
-            call = self.calls[entry.key] = FoldedCall(entry.key, entry.name, self._invocation_id(entry.key))
-        merge_metadata(call.metadata, values)
-        for attempt in reversed(call.attempts):
-            if attempt.number == entry.attempt:
-                merge_metadata(attempt.metadata, values)
-                break
+        if call is None:  # notes may be committed before anything else of their call, whose names they do not know
+            self._early.setdefault(entry.key, []).append(entry)
+        else:
+            _add_note(call, entry)
         return call
 
     def _invocation_id(self, key: str) -> str:
@@ -177,6 +197,20 @@ class Timeline:
             return own
         outer = self.calls.get(parent)
         return f"{outer.invocation_id if outer is not None else self._invocation_id(parent)}/{own}"
+
+
+def _add_note(call: FoldedCall, entry: Entry) -> None:
+    detail = entry.detail or {}
+    if entry.kind == EntryKind.METADATA:
+        merge_metadata(call.metadata, detail)
+        merge_metadata(call.attempt_metadata.setdefault(entry.attempt, {}), detail)
+    elif entry.output is not None:
+        if detail.get("occurrence", 1) == 1:  # an attempt's first one: what earlier attempts saved is gone
+            call.saved = [saved for saved in call.saved if saved.name != entry.name]
+        saved = FoldedArtifact(
+            entry.name, entry.output, entry.seq, detail.get("type", "output"), detail.get("tags", [])
+        )
+        call.saved.append(saved)
 
 
 def merge_metadata(into: dict[str, Any], values: dict[str, Any]) -> None:

@@ -6,8 +6,10 @@ without reading it back, and importing it would be felt by the first large value
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
@@ -19,6 +21,7 @@ from kitaru_local.config import LocalArtifactStoreConfig
 _CHUNK_BYTES = 1024 * 1024
 # Name of a put that is not finished. Keys may not look like it, and listings leave it out.
 _PARTIAL = ".kitaru-partial-"
+_LOCK = f"{_PARTIAL}lock"
 _numbers = itertools.count()
 
 
@@ -32,9 +35,10 @@ class LocalArtifactStore:
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         path = self._path(key)
-        with _errors(key, "written"):
+        with _errors(key, "written"), self._locked(exclusive=False):
             if not hasattr(data, "read"):
                 if _same(path, data):
+                    os.utime(path)  # put again: not stale
                     self._settle(path)
                     return
                 self._write(path, iter((memoryview(data),)))
@@ -68,6 +72,17 @@ class LocalArtifactStore:
                 if os.path.isfile(path):
                     raise
 
+    def delete_stale(self, key: str, seconds: float) -> bool:
+        path = self._path(key)
+        with _errors(key, "removed"), self._locked(exclusive=True):
+            try:
+                if time.time() - os.stat(path).st_mtime < seconds:
+                    return False
+                os.unlink(path)
+            except FileNotFoundError:
+                return False
+        return True
+
     def list(self, prefix: str = "") -> Iterator[str]:
         folder = os.path.normpath(os.path.join(self._root, os.path.dirname(prefix)))
         if os.path.commonpath((folder, self._root)) != self._root:
@@ -78,6 +93,21 @@ class LocalArtifactStore:
         return iter(sorted(key for key in keys if key.startswith(prefix) and not _is_partial(key)))
 
     # -- parts --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self, *, exclusive: bool) -> Iterator[None]:
+        """Whoever looks how old a value is and removes it must not do so while somebody puts it again."""
+        path = os.path.join(self._root, _LOCK)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            self._make_folder(self._root)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
 
     @property
     def _files(self) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -13,6 +15,7 @@ from kitaru.errors import KitaruBackendError, KitaruLogRetrievalError, KitaruUsa
 from kitaru.journal.log_records import LogRecord
 from kitaru_local.config import LocalLogStoreConfig
 
+_CURSORS_MAX = 64
 _EXEC_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _FIELDS = frozenset(field.name for field in fields(LogRecord))
 
@@ -26,6 +29,8 @@ class LocalLogStore:
 
     def __init__(self, config: LocalLogStoreConfig) -> None:
         self._directory = config.path
+        self._cursors: OrderedDict[str, tuple[int, int, int]] = OrderedDict()  # file -> inode, lines, bytes behind them
+        self._lock = threading.Lock()
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         if not records:
@@ -50,8 +55,10 @@ class LocalLogStore:
         found: list[LogRecord] = []
         path = self._path(exec_id)
         try:
-            for record in self._records(path):
-                if call_id is not None and record.call_id != call_id:
+            if call_id is None:
+                return self._read_on(path, after, limit)
+            for _, record in _records(path, 0):
+                if record.call_id != call_id:
                     continue
                 if after > 0:
                     after -= 1
@@ -87,13 +94,40 @@ class LocalLogStore:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             return os.open(path, flags, 0o600)
 
-    @staticmethod
-    def _records(path: str) -> Iterator[LogRecord]:
-        with open(path, "rb") as file:
-            for line in file:
-                record = _parse(line) if line.endswith(b"\n") else None
-                if record is not None:
-                    yield record
+    def _read_on(self, path: str, after: int, limit: int | None) -> list[LogRecord]:
+        """Lines behind the first ``after``. Whoever follows a log asks for what comes behind the last line it was
+        given: where that ended is remembered, so that a look at a long log costs no more than its new lines."""
+        status = os.stat(path)
+        inode, lines, place = status.st_ino, 0, 0
+        with self._lock:
+            known = self._cursors.get(path)
+        if known is not None and known[0] == inode and known[1] <= after and known[2] <= status.st_size:
+            lines, place = known[1:]
+        found: list[LogRecord] = []
+        for end, record in _records(path, place):
+            if limit is not None and len(found) >= limit:
+                break
+            lines += 1
+            place = end
+            if lines > after:
+                found.append(record)
+        with self._lock:
+            self._cursors[path] = (inode, lines, place)
+            self._cursors.move_to_end(path)
+            if len(self._cursors) > _CURSORS_MAX:
+                self._cursors.popitem(last=False)
+        return found
+
+
+def _records(path: str, place: int) -> Iterator[tuple[int, LogRecord]]:
+    """The lines from byte ``place`` on, each with the byte behind it."""
+    with open(path, "rb") as file:
+        file.seek(place)
+        for line in file:
+            place += len(line)
+            record = _parse(line) if line.endswith(b"\n") else None
+            if record is not None:
+                yield place, record
 
 
 def _torn(descriptor: int) -> bool:

@@ -43,6 +43,7 @@ def test_the_version(option: str) -> None:
     "path",
     [
         *("run", "executions", "executions list", "executions get", "executions logs", "executions resume"),
+        *("executions statistics", "executions export", "executions import", "clean"),
         *("executions retry", "executions cancel", "recover", "plugins", "plugins list", "doctor", "demo"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -77,7 +78,25 @@ def test_selection_by_source_checkpoint_and_the_newest_lines(talked: str) -> Non
     assert messages(logs(talked, checkpoint="speak#2")) == ["two", "logged two"]
     assert len(logs(talked, checkpoint="speak")) == 4
     assert logs(talked, checkpoint="nobody") == []
-    assert messages(logs(talked, limit=2)) == ["logged two", "end"]
+    assert messages(logs(talked, limit=2)) == ["begin", "one"]
+    assert messages(logs(talked, tail=2)) == ["logged two", "end"]
+    assert messages(logs(talked, level="warning")) == ["logged one", "logged two"]
+    assert messages(logs(talked, level="error")) == []
+    assert messages(logs(talked, call="speak#2", tail=1)) == ["logged two"]
+    call = KitaruClient().executions.get(talked).checkpoints[0]
+    assert messages(logs(talked, call=call.call_id)) == ["one", "logged one"]
+
+
+def test_selection_by_time(talked: str) -> None:
+    logs = KitaruClient().executions.logs
+    entries = logs(talked)
+    moment = entries[2].timestamp
+    assert moment is not None
+    later = [entry for entry in entries if (entry.timestamp or "") >= moment]
+    assert logs(talked, since=moment) == later == logs(talked, since=datetime.fromisoformat(moment))
+    assert logs(talked, since=datetime.fromisoformat(moment).replace(tzinfo=None)) == later
+    assert logs(talked, since=timedelta(hours=1)) == logs(talked, since=" 1h ") == entries
+    assert logs(talked, since=datetime.now(UTC) + timedelta(hours=1)) == []
 
 
 @pytest.mark.parametrize(
@@ -87,7 +106,13 @@ def test_selection_by_source_checkpoint_and_the_newest_lines(talked: str) -> Non
         ({"source": "elsewhere"}, "allowed are all, step, runner"),
         ({"limit": 0, "checkpoint": " "}, "limit=0"),
         ({"checkpoint": " "}, "checkpoint is blank"),
-        ({"checkpoint": "a", "source": "runner"}, "exclude each other"),
+        ({"checkpoint": "a", "source": "runner", "tail": 0}, "exclude each other"),
+        ({"tail": 0, "since": "x"}, "tail=0"),
+        ({"tail": 1, "limit": 1}, "exclude each other"),
+        ({"since": "yesterday", "level": "x"}, "since='yesterday'"),
+        ({"since": "9" * 30 + "d"}, "since="),
+        ({"level": "loud", "call": " "}, "allowed are DEBUG"),
+        ({"call": " "}, "call is blank"),
     ],
 )
 def test_bad_arguments_in_a_fixed_order(talked: str, arguments: dict[str, Any], said: str) -> None:
@@ -101,7 +126,7 @@ def test_follow_gives_lines_while_the_execution_runs_and_ends_with_it() -> None:
     client = KitaruClient()
     handle = staying.run()
     assert SAID.wait(30)
-    lines = client.executions.follow_logs(handle.exec_id, interval=0.01)
+    lines = client.executions.logs(handle.exec_id, follow=True, interval=0.01)
     assert next(lines).message == "waiting"
     GO_ON.set()
     assert messages(list(lines)) == ["waited"]
@@ -119,8 +144,13 @@ def test_equal_lines_are_all_followed() -> None:
 
     handle = repeating.run()
     handle.wait()
-    followed = KitaruClient().executions.follow_logs(handle.exec_id)
+    followed = KitaruClient().executions.logs(handle.exec_id, follow=True)
     assert messages(list(followed)) == ["same"] * 3
+    logs = KitaruClient().executions.logs
+    assert len(list(logs(handle.exec_id, follow=True, limit=1))) == 1
+    assert len(list(logs(handle.exec_id, follow=True, tail=2))) == 2
+    with pytest.raises(KitaruUsageError, match="interval=0"):
+        logs(handle.exec_id, follow=True, interval=0)
 
 
 def test_a_log_store_that_fails_is_a_log_retrieval_error(talked: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,11 @@ _RULE = "─" * 30
 @click.argument("exec_id")
 @click.option("--checkpoint", metavar="NAME", help="Only calls of this name (or this invocation id).")
 @click.option("--source", default="all", show_default=True, help="step (checkpoints), runner (the flow body) or all.")
-@click.option("--limit", type=int, help="Only the newest so many lines.")
+@click.option("--call", metavar="ID", help="Only this call, by its call id or invocation id.")
+@click.option("--level", metavar="LEVEL", help="Only lines of this level and above: debug, info, warning, error, ...")
+@click.option("--since", metavar="WHEN", help="Only lines from then on: a time (UTC), or how long ago, such as 10m.")
+@click.option("--limit", type=int, help="Only the oldest so many lines.")
+@click.option("--tail", type=int, help="Only the newest so many lines; with --follow: where to begin.")
 @click.option("--follow", is_flag=True, help="Go on until the execution ends.")
 @click.option("--interval", type=float, default=0.5, show_default=True, help="Seconds between two looks of --follow.")
 @click.option("--grouped", is_flag=True, help="One block per checkpoint.")
@@ -30,14 +34,12 @@ _RULE = "─" * 30
 @output_option
 def logs(
     exec_id: str,
-    checkpoint: str | None,
-    source: str,
-    limit: int | None,
     follow: bool,
     interval: float,
     grouped: bool,
     verbosity: int,
     output: str,
+    **selection: Any,
 ) -> None:
     """Show what an execution printed and logged, oldest lines first.
 
@@ -45,12 +47,12 @@ def logs(
     """
     client = guarded(_COMMAND, output, lambda: _checked_client(grouped and output == "json", interval))
     if follow:
-        _follow(client, exec_id, checkpoint, source, interval, verbosity, output)
+        _follow(client, exec_id, selection, interval, verbosity, output)
         return
     entries = guarded(
         _COMMAND,
         output,
-        lambda: client.executions.logs(exec_id, checkpoint=checkpoint, source=source, limit=limit),
+        lambda: client.executions.logs(exec_id, **selection),
     )
     if output == "json":
         from kitaru.inspection import serialize_log_entry
@@ -79,8 +81,7 @@ def _checked_client(grouped_json: bool, interval: float) -> KitaruClient:
 def _follow(
     client: KitaruClient,
     exec_id: str,
-    checkpoint: str | None,
-    source: str,
+    selection: dict[str, Any],
     interval: float,
     verbosity: int,
     output: str,
@@ -88,8 +89,7 @@ def _follow(
     def show() -> ExecutionStatus:
         from kitaru.inspection import serialize_log_entry
 
-        lines = client.executions.follow_logs(exec_id, checkpoint=checkpoint, source=source, interval=interval)
-        for entry in lines:
+        for entry in client.executions.logs(exec_id, follow=True, interval=interval, **selection):
             if output == "json":
                 print_event(_COMMAND, "log", serialize_log_entry(entry))
             else:

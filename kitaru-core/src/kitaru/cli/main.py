@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recover": ("kitaru.cli.recover:recover", "Continue executions whose process is gone, and due timers."),
     "check": ("kitaru.cli.check:check", "See whether open executions still fit the code."),
     "plugins": ("kitaru.cli.plugins:plugins", "Show the installed plugins."),
+    "clean": ("kitaru.cli.clean:clean", "Remove old executions with all that was stored for them."),
     "doctor": ("kitaru.cli.doctor:doctor", "Check the journal and this installation."),
     "demo": ("kitaru.cli.demo:demo", "Watch a real flow being killed and continued."),
 }

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kitaru.client.executions import Executions
+from kitaru.client.arguments import parse_duration
+from kitaru.client.artifacts import Artifacts
+from kitaru.client.executions import Executions, parse_status
 from kitaru.client.recovery import Recovery, recover, recover_one, recoverable
 from kitaru.errors import KitaruUsageError
 from kitaru.runtime.kernel import OWNERS_LOST_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
     from kitaru.client.diagnosis import Diagnosis
+    from kitaru.client.retention import Cleaning
+    from kitaru.statuses import ExecutionStatus
 
 
 class KitaruClient:
@@ -56,6 +63,7 @@ class KitaruClient:
         )
         self._kernel = assembly.open_kernel(journal_url=journal if server_url is None else self._connection.server_url)
         self.executions = Executions(self._kernel)
+        self.artifacts = Artifacts(self.executions)
         self.secrets = Secrets()
 
     @property
@@ -93,6 +101,49 @@ class KitaruClient:
         They read ``interrupted`` once their running checkpoints have ended, and can be resumed.
         """
         return self._kernel.interrupt_all()
+
+    def clean(
+        self,
+        *,
+        older_than: timedelta | str | None = None,
+        status: ExecutionStatus | str | Sequence[ExecutionStatus | str] | None = None,
+        flow: str | None = None,
+        keep_last: int = 0,
+        dry_run: bool = False,
+    ) -> Cleaning:
+        """Remove ended executions with their entries and logs, and large values that nothing refers to any more.
+
+        Executions that others need stay: those below a parent that stays, or that has not ended, and originals of
+        replays. Their idempotency keys are free once they are gone. Safe beside running flows and to interrupt; what
+        an interrupted run left is finished by the next one.
+
+        Args:
+            older_than: only what ended longer ago than this (a timedelta, or ``"30d"``).
+            status: completed, failed or cancelled, or several of them; default: all three.
+            flow: only executions of this flow.
+            keep_last: keep the newest so many ended ones of each flow.
+            dry_run: change nothing, say what fits.
+
+        Raises:
+            KitaruUsageError: neither ``older_than`` nor ``keep_last`` was given, or a bad value.
+        """
+        from kitaru.client import retention
+        from kitaru.stack import assembly
+
+        if older_than is None and not keep_last:
+            raise KitaruUsageError("clean() needs older_than=, keep_last= or both: it would remove every execution.")
+        several = (status,) if status is None or isinstance(status, str) else tuple(status)
+        statuses = tuple(one for given in several if (one := parse_status(given)) is not None)
+        age = parse_duration(older_than, "older_than") if older_than is not None else None
+        wanted = retention.query(age, statuses, flow, keep_last, self._kernel.clock.now())
+        if dry_run:
+            return retention.Cleaning(list(self._kernel.journal.ended(wanted)), [], None, dry_run=True)
+        return retention.clean(
+            self._kernel,
+            wanted,
+            lambda: assembly.open_artifact_store(self._kernel),
+            lambda: assembly.open_log_store(self._kernel),
+        )
 
     def doctor(self) -> Diagnosis:
         """How this client's journal and its surroundings are doing. Changes nothing."""

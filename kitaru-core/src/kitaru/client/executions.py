@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from kitaru.client import answering, checking
 from kitaru.client import logs as log_reading
+from kitaru.client.arguments import check_id, check_limit, parse_moment
 from kitaru.client.checking import TIMEOUT_SECONDS
+from kitaru.client.statistics import statistics
 from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
-from kitaru.journal.records import ExecutionQuery, ExecutionRecord
+from kitaru.journal.records import ExecutionQuery, ExecutionRecord, TallyQuery
 from kitaru.runtime import outcome
+from kitaru.runtime.kernel import without_collections
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
-    from kitaru.models import CheckReport, Execution, LogEntry, PendingWait
+    from datetime import datetime, timedelta
+    from os import PathLike
+
+    from kitaru.models import CheckReport, Execution, LogEntry, PendingWait, Statistics
     from kitaru.runtime.kernel import Kernel
 
 _SETTINGS = ("stack", "image", "cache", "retries")
+
+
+#: How much a file that is imported may hold unpacked, unless said otherwise.
+IMPORT_BYTES_MAX = 4 * 1024**3
 
 
 class Executions:
@@ -33,10 +45,11 @@ class Executions:
         """One execution with its calls, attempts, artifacts and children."""
         from kitaru import snapshots
 
-        record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(_checked_id(exec_id)))
-        entries = self._kernel.journal.entries(exec_id)
-        waits = answering.open_waits(self._kernel, record)
-        return snapshots.execution(record, entries, status, waits=waits, client=self)
+        record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))
+        with without_collections():
+            entries = self._kernel.journal.entries(exec_id)
+            waits = answering.open_waits(self._kernel, record)
+            return snapshots.execution(record, entries, status, waits=waits, client=self)
 
     def latest(
         self, *, flow: str | None = None, status: ExecutionStatus | str | None = None, stack: str | None = None
@@ -63,18 +76,19 @@ class Executions:
             KitaruUserCodeError, KitaruDivergenceError, KitaruExecutionError: it failed or was cancelled.
             KitaruSerializationError: the result's type is not loaded in this process.
         """
-        record = self._kernel.journal.get(_checked_id(exec_id))
+        record = self._kernel.journal.get(check_id(exec_id))
         return outcome.value_of(self._kernel, exec_id, None, record)
 
     def status(self, exec_id: str) -> ExecutionStatus:
         """The public status alone: the cheapest question to ask."""
-        return outcome.shown_status(self._kernel, _checked_id(exec_id))
+        return outcome.shown_status(self._kernel, check_id(exec_id))
 
     def find(self, flow: str, idempotency_key: str) -> str | None:
         """The id of the execution of ``flow`` that was started under this key, or None."""
         record = self._kernel.journal.find(flow, idempotency_key)
         return record.exec_id if record is not None else None
 
+    @overload
     def logs(
         self,
         exec_id: str,
@@ -82,41 +96,145 @@ class Executions:
         checkpoint: str | None = None,
         source: str = "all",
         limit: int | None = None,
-    ) -> list[LogEntry]:
-        """Runtime log lines, oldest first: what bodies printed and logged.
+        tail: int | None = None,
+        since: datetime | timedelta | str | None = None,
+        level: str | None = None,
+        call: str | None = None,
+        follow: Literal[False] = False,
+        interval: float = 0.5,
+    ) -> list[LogEntry]: ...
+    @overload
+    def logs(
+        self,
+        exec_id: str,
+        *,
+        checkpoint: str | None = None,
+        source: str = "all",
+        limit: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | str | None = None,
+        level: str | None = None,
+        call: str | None = None,
+        follow: Literal[True],
+        interval: float = 0.5,
+    ) -> Iterator[LogEntry]: ...
+    def logs(
+        self,
+        exec_id: str,
+        *,
+        checkpoint: str | None = None,
+        source: str = "all",
+        limit: int | None = None,
+        tail: int | None = None,
+        since: datetime | timedelta | str | None = None,
+        level: str | None = None,
+        call: str | None = None,
+        follow: bool = False,
+        interval: float = 0.5,
+    ) -> list[LogEntry] | Iterator[LogEntry]:
+        """Runtime log lines by time: what bodies printed and logged.
 
         Args:
             checkpoint: only calls of this name (or this invocation id).
             source: ``"step"`` for what checkpoints wrote, ``"runner"`` for the flow body, ``"all"`` for both.
-            limit: the *newest* so many lines.
+            limit: the *oldest* so many lines of those that match.
+            tail: the *newest* so many lines of those that match.
+            since: only lines from then on: a datetime (naive: UTC), an ISO text, or how long ago (``"10m"``).
+            level: only lines of this level and above; what was printed counts as INFO (stdout) or WARNING (stderr).
+            call: only this call, by its call id or invocation id.
+            follow: give lines as they come, from the first one (or the last ``tail``) until nobody drives the
+                execution any more; ``interval`` seconds lie between two looks. Errors come at the first step.
 
         Raises:
-            KitaruUsageError: a blank or unknown argument, ``checkpoint`` together with ``source="runner"``.
+            KitaruUsageError: a blank or unknown argument, or two that exclude each other.
             KitaruLogRetrievalError: the log store does not answer.
         """
-        selection = log_reading.Selection.checked(checkpoint, source, limit)
-        self._kernel.journal.get(_checked_id(exec_id))
-        return log_reading.read(self._kernel, exec_id, selection)
-
-    def follow_logs(
-        self, exec_id: str, *, checkpoint: str | None = None, source: str = "all", interval: float = 0.5
-    ) -> Iterator[LogEntry]:
-        """Log lines as they come, from the first one until nobody drives the execution any more.
-
-        ``interval`` is the pause between two looks, in seconds. Raises like :meth:`logs`, at the first step.
-        """
-        selection = log_reading.Selection.checked(checkpoint, source, None)
+        selection = log_reading.Selection.checked(
+            checkpoint=checkpoint,
+            source=source,
+            limit=limit,
+            tail=tail,
+            since=since,
+            level=level,
+            call=call,
+            now=self._kernel.clock.now(),
+        )
+        check_id(exec_id)
+        if not follow:
+            self._kernel.journal.get(exec_id)
+            return log_reading.read(self._kernel, exec_id, selection)
         if not interval > 0:
             raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
-        _checked_id(exec_id)
         return log_reading.follow(self._kernel, exec_id, selection, lambda: self._driven_as(exec_id), interval)
+
+    def statistics(
+        self,
+        *,
+        flow: str | None = None,
+        status: ExecutionStatus | str | None = None,
+        since: datetime | timedelta | str | None = None,
+        until: datetime | timedelta | str | None = None,
+    ) -> Statistics:
+        """How many executions, how long they took and what they cost, added up in the store.
+
+        Cost is what ``kitaru.log()`` recorded: per call and attempt the latest ``cost`` or, without one, the ``cost``
+        of each of its ``llm_calls``; the flow body's own is added. Attempts that failed count too.
+
+        Args:
+            flow, status: only these, as in :meth:`list`.
+            since, until: bounds of their creation (``until`` itself is outside), as in :meth:`logs`.
+
+        Raises KitaruUsageError for an unknown status or time.
+        """
+        wanted = parse_status(status)
+        now = self._kernel.clock.now()
+        query = TallyQuery(
+            flow_name=flow,
+            statuses=(wanted.value,) if wanted is not None else (),
+            since=parse_moment(since, "since", now),
+            until=parse_moment(until, "until", now),
+        )
+        return statistics(self._kernel, query)
+
+    def export(self, exec_id: str, path: str | PathLike[str]) -> None:
+        """Write an ended execution, with its values and logs, to one file that :meth:`import_` reads elsewhere.
+
+        The file is there whole or not at all; an earlier one is replaced. Values are not decoded.
+
+        Raises:
+            KitaruStateError: it has not ended. KitaruNotFoundError: there is none.
+            KitaruCorruptionError: a stored value is not what was written.
+            KitaruUsageError: the file cannot be written.
+        """
+        from kitaru.client import portable
+        from kitaru.stack import assembly
+
+        kernel = self._kernel
+        store = functools.partial(assembly.open_artifact_store, kernel)
+        portable.write(kernel, check_id(exec_id), os.fspath(path), store, assembly.open_log_store(kernel))
+
+    def import_(self, path: str | PathLike[str], *, max_bytes: int = IMPORT_BYTES_MAX) -> Execution:
+        """Store an execution that :meth:`export` wrote, under its id. One that is here already stays as it is.
+
+        The file is not trusted: names, sizes and digests are checked first, and nothing in it is decoded or run. Its
+        results never answer cached calls; an idempotency key that is taken here is left out.
+
+        Raises KitaruUsageError that says what is wrong with the file; nothing is changed then. ``max_bytes`` is how
+        much it may hold unpacked.
+        """
+        from kitaru.client import portable
+        from kitaru.stack import assembly
+
+        kernel = self._kernel
+        store = functools.partial(assembly.open_artifact_store, kernel)
+        return self.get(portable.read(kernel, os.fspath(path), store, assembly.open_log_store(kernel), max_bytes))
 
     def watch(self, exec_id: str, *, interval: float = 0.1) -> Iterator[Progress]:
         """Looks at an execution every ``interval`` seconds until nobody drives it any more; the last look ends it.
 
         Light: needs no pydantic and reads only entries that are new.
         """
-        return watch(self._kernel, _checked_id(exec_id), interval)
+        return watch(self._kernel, check_id(exec_id), interval)
 
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked. For snapshots; see ``ArtifactRef.load``."""
@@ -126,7 +244,7 @@ class Executions:
         """The questions of an execution that nobody has answered yet, oldest first; none of one that has ended."""
         from kitaru import snapshots
 
-        record = self._kernel.journal.get(_checked_id(exec_id))
+        record = self._kernel.journal.get(check_id(exec_id))
         return [snapshots.pending_wait(wait) for wait in answering.open_waits(self._kernel, record)]
 
     def check(self, exec_id: str, *, timeout: float = TIMEOUT_SECONDS) -> CheckReport:
@@ -141,7 +259,7 @@ class Executions:
             KitaruTimeoutError: the flow's own code took more than ``timeout`` seconds.
             KitaruRuntimeError: the process that checked it broke down.
         """
-        return checking.check(self._kernel, _checked_id(exec_id), timeout)
+        return checking.check(self._kernel, check_id(exec_id), timeout)
 
     # -- steering -----------------------------------------------------------------------------------------------
 
@@ -168,7 +286,7 @@ class Executions:
 
     def drive(self, exec_id: str, *, retry: bool = False) -> None:
         """:meth:`resume` (or :meth:`retry`) without a snapshot: the shortest way to the first new call."""
-        _checked_id(exec_id)
+        check_id(exec_id)
         if retry:
             self._kernel.retry(exec_id)
         else:
@@ -187,7 +305,7 @@ class Executions:
         from kitaru.flows import replay_flow
         from kitaru.runtime import original
 
-        record = original.read_record(self._kernel, _checked_id(exec_id))
+        record = original.read_record(self._kernel, check_id(exec_id))
         flow = self._kernel.load_flow(record)
         settings = {name: flow_inputs.pop(name) for name in _SETTINGS if name in flow_inputs}
         handle = replay_flow(
@@ -214,7 +332,7 @@ class Executions:
             KitaruUsageError: ``wait`` is blank.
             KitaruBackendError: the answer is recorded, but the execution could not be continued.
         """
-        answering.answer(self._kernel, _checked_id(exec_id), wait, value, resume=resume)
+        answering.answer(self._kernel, check_id(exec_id), wait, value, resume=resume)
         return self.get(exec_id)
 
     def abort_wait(self, exec_id: str, *, wait: str | None = None, resume: bool = True) -> Execution:
@@ -222,7 +340,7 @@ class Executions:
 
         ``resume`` False leaves what is suspended on this execution (its parent) suspended. Raises like :meth:`input`.
         """
-        answering.abort(self._kernel, _checked_id(exec_id), wait, resume=resume)
+        answering.abort(self._kernel, check_id(exec_id), wait, resume=resume)
         return self.get(exec_id)
 
     def cancel(self, exec_id: str) -> Execution:
@@ -231,7 +349,7 @@ class Executions:
         Without a living owner it is cancelled when this returns; otherwise its owner stops it: running async work at
         once, sync work at its next checkpoint. Raises KitaruStateError when it has finished.
         """
-        self._kernel.cancel(_checked_id(exec_id))
+        self._kernel.cancel(check_id(exec_id))
         return self.get(exec_id)
 
     # -- parts --------------------------------------------------------------------------------------------------
@@ -287,8 +405,7 @@ class Executions:
         Raises:
             KitaruUsageError: ``limit`` below 1, an unknown status, an unknown cursor.
         """
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise KitaruUsageError(f"limit={limit!r}: must be a whole number, 1 or more.")
+        check_limit(limit)
         wanted = parse_status(status)
         if cursor is not None:
             self._check_cursor(cursor)
@@ -315,9 +432,3 @@ def parse_status(status: ExecutionStatus | str | None) -> ExecutionStatus | None
     except ValueError:
         allowed = ", ".join(one.value for one in ExecutionStatus)
         raise KitaruUsageError(f"status={str(status)!r} is not a status: allowed are {allowed}.") from None
-
-
-def _checked_id(exec_id: str) -> str:
-    if not isinstance(exec_id, str) or not exec_id.strip():
-        raise KitaruUsageError(f"exec_id={exec_id!r}: must be the id of an execution. See `kitaru executions list`.")
-    return exec_id

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kitaru.client.arguments import check_limit, parse_moment
 from kitaru.client.watching import DRIVEN
 from kitaru.errors import KitaruError, KitaruLogRetrievalError, KitaruUsageError
 from kitaru.journal.log_records import LogRecord
@@ -17,67 +18,114 @@ if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
 
 SOURCES = ("all", "step", "runner")
+#: Levels by weight; other names (a library's own levels) count as INFO.
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 
 
 @dataclass(slots=True, frozen=True)
 class Selection:
-    """Which log lines are wanted."""
+    """Which log lines are wanted. ``since`` is in microseconds since the epoch, ``weight`` a level's."""
 
-    checkpoint: str | None
-    source: str
-    limit: int | None
+    checkpoint: str | None = None
+    source: str = "all"
+    limit: int | None = None
+    tail: int | None = None
+    since: int | None = None
+    weight: int = 0
+    call: str | None = None
 
     @classmethod
-    def checked(cls, checkpoint: str | None, source: str, limit: int | None) -> Selection:
-        """Checks in a fixed order: source, limit, checkpoint, and the two that exclude each other."""
+    def checked(
+        cls,
+        *,
+        checkpoint: str | None,
+        source: str,
+        limit: int | None,
+        tail: int | None,
+        since: Any,
+        level: str | None,
+        call: str | None,
+        now: int,
+    ) -> Selection:
+        """Checks in a fixed order: source, limit, checkpoint, then the rest. Raises KitaruUsageError."""
         source = source.strip().lower() if isinstance(source, str) else ""
         if source not in SOURCES:
             raise KitaruUsageError(f"source={source!r}: allowed are {', '.join(SOURCES)}.")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise KitaruUsageError(f"limit={limit!r}: must be a whole number, 1 or more.")
-        if checkpoint is not None and not checkpoint.strip():
-            raise KitaruUsageError("checkpoint is blank: name a checkpoint, or leave it out for all of them.")
+        check_limit(limit)
+        checkpoint = _not_blank(checkpoint, "checkpoint", "a checkpoint")
         if checkpoint is not None and source == "runner":
             raise KitaruUsageError(
                 "checkpoint and source='runner' exclude each other: the flow body's lines belong to no checkpoint."
             )
-        return cls(checkpoint.strip() if checkpoint is not None else None, source, limit)
+        check_limit(tail, "tail")
+        if tail is not None and limit is not None:
+            raise KitaruUsageError("limit (the oldest lines) and tail (the newest lines) exclude each other.")
+        moment = parse_moment(since, "since", now)
+        weight = LEVELS.get(level.strip().upper()) if isinstance(level, str) else 0
+        if weight is None or (level is not None and not isinstance(level, str)):
+            raise KitaruUsageError(f"level={level!r}: allowed are {', '.join(LEVELS)}.")
+        call = _not_blank(call, "call", "a call by its call_id or invocation id")
+        return cls(checkpoint, source, limit, tail, moment, weight, call)
 
     def wants(self, record: LogRecord) -> bool:
+        """Whether a line is selected, limits aside."""
+        if self.call is not None and self.call not in (record.call_id, record.invocation_id):
+            return False
+        if self.since is not None and record.timestamp < self.since:
+            return False
+        if self.weight and LEVELS.get(record.level, 20) < self.weight:
+            return False
         if self.checkpoint is not None:
             return self.checkpoint in (record.checkpoint_name, record.invocation_id)
         return self.source == "all" or (record.call_id is None) == (self.source == "runner")
 
 
+def _not_blank(value: str | None, name: str, what: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise KitaruUsageError(f"{name} is blank: name {what}, or leave it out for all of them.")
+    return value.strip()
+
+
 def read(kernel: Kernel, exec_id: str, selection: Selection) -> list[LogEntry]:
-    """The selected lines, oldest first; with a limit the newest so many."""
+    """The selected lines by time; with a limit the oldest, with a tail the newest so many."""
     from kitaru import snapshots
 
-    wanted = [record for record in _records(kernel, exec_id, 0) if selection.wants(record)]
-    # Threads hand their lines over in batches: the log store has them in the order of arrival.
-    wanted.sort(key=lambda record: record.timestamp)
-    if selection.limit is not None:
-        wanted = wanted[-selection.limit :]
-    return [snapshots.log_entry(record) for record in wanted]
+    return [snapshots.log_entry(record) for record in _selected(_records(kernel, exec_id, 0), selection)]
 
 
 def follow(
     kernel: Kernel, exec_id: str, selection: Selection, status: Callable[[], ExecutionStatus], interval: float
 ) -> Iterator[LogEntry]:
-    """See ``Executions.follow_logs``. The cursor counts stored lines, so equal lines are told apart."""
+    """See ``Executions.logs``. The cursor counts stored lines, so equal lines are told apart."""
     from kitaru import snapshots
 
-    seen = 0
+    seen = given = 0
     while True:
         driven = status() in DRIVEN  # asked first: after it, nothing more is written than what is read now
         records = _records(kernel, exec_id, seen)
+        wanted = [record for record in records if selection.wants(record)]
+        if seen == 0 and selection.tail is not None:
+            wanted = wanted[-selection.tail :]
         seen += len(records)
-        for record in records:
-            if selection.wants(record):
-                yield snapshots.log_entry(record)
+        for record in wanted:
+            yield snapshots.log_entry(record)
+            given += 1
+            if given == selection.limit:
+                return
         if not driven:
             return
         time.sleep(interval)
+
+
+def _selected(records: list[LogRecord], selection: Selection) -> list[LogRecord]:
+    wanted = [record for record in records if selection.wants(record)]
+    # Threads hand their lines over in batches: the log store has them in the order of arrival.
+    wanted.sort(key=lambda record: record.timestamp)
+    if selection.tail is not None:
+        return wanted[-selection.tail :]
+    return wanted[: selection.limit]
 
 
 def _records(kernel: Kernel, exec_id: str, after: int) -> list[LogRecord]:

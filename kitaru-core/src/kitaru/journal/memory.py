@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from kitaru.errors import KitaruJournalError
 from kitaru.journal import transitions
+from kitaru.journal.memory_retention import MemoryRetention, copied, copied_entry, copied_wait
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import (
     Claimed,
@@ -32,7 +32,7 @@ Records = list[ExecutionRecord]  # the class below has a method called list
 Waits = list[WaitRecord]
 
 
-class MemoryJournal:
+class MemoryJournal(MemoryRetention):
     """See :class:`kitaru.journal.protocol.Journal` for the contract. Nothing in it survives the process.
 
     Records and entries are copied on the way in and out: a caller that changes one changes its own.
@@ -49,6 +49,7 @@ class MemoryJournal:
         self._rows: list[ExecutionRecord] = []  # row number - 1 is the place
         self._numbers: dict[str, int] = {}
         self._entries: dict[int, list[Entry]] = {}
+        self._gone: list[int] = []  # row numbers of removed executions whose entries may be left
         self._waits: dict[int, dict[str, WaitRecord]] = {}  # by row number and key
         self._changes = 0
         self._closed = False
@@ -83,20 +84,20 @@ class MemoryJournal:
         if no is not None:  # sent again after a failure whose end was unknown
             stored = self._rows[no - 1]
             first = transitions.first_lease(stored, owner)
-            return Created(_copied(stored), self._lease(no, stored) if first else None)
+            return Created(copied(stored), self._lease(no, stored) if first else None)
         if record.idempotency_key is not None:
             earlier = self._find(record.flow_name, record.idempotency_key)
             if earlier is not None:
-                return Created(_copied(earlier), None, existed=True)
+                return Created(copied(earlier), None, existed=True)
         transitions.check_new(record)
-        stored = _copied(record)
+        stored = copied(record)
         if owner is not None:
             transitions.owned(stored, owner, self._expiry(lease_seconds))
         self._rows.append(stored)
         no = self._numbers[record.exec_id] = len(self._rows)
         self._entries[no] = []
         self._waits[no] = {}
-        return Created(_copied(stored), self._lease(no, stored) if owner is not None else None)
+        return Created(copied(stored), self._lease(no, stored) if owner is not None else None)
 
     def claim(self, exec_id: str, owner: Owner, lease_seconds: float, accept: Collection[str], alive: Alive) -> Claimed:
         with self._writing():
@@ -107,7 +108,7 @@ class MemoryJournal:
                 if cancelled and wait.status == "aborted":
                     wait.status, wait.resolved_at = "open", None
             self._rows[no - 1] = record
-            return Claimed(_copied(record), self._lease(no, record), previous)
+            return Claimed(copied(record), self._lease(no, record), previous)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         lost = []
@@ -139,7 +140,7 @@ class MemoryJournal:
     ) -> None:
         transitions.check_end(status)
         with self._writing():
-            record = _copied(self._rows[lease.no - 1])
+            record = copied(self._rows[lease.no - 1])
             if transitions.is_end_of(record, lease, status, ended_at):
                 return
             self._check(lease)
@@ -147,7 +148,7 @@ class MemoryJournal:
                 record, status, ended_at=ended_at, result=result, failure=failure, status_reason=status_reason
             )
             self._insert(lease, entries)
-            self._rows[lease.no - 1] = _copied(record)
+            self._rows[lease.no - 1] = copied(record)
             self._wake(parent, ended_at)
 
     append_durably = append  # nothing here outlives the process: there is only one durability
@@ -162,7 +163,7 @@ class MemoryJournal:
         children: Sequence[str] = (),
     ) -> bool:
         with self._writing():
-            record = _copied(self._rows[lease.no - 1])
+            record = copied(self._rows[lease.no - 1])
             due, wake_at = self._due_at_once(lease.no, waits, children, wake_at)
             if transitions.is_end_of(record, lease, "waiting", wake_at):
                 return due
@@ -188,11 +189,11 @@ class MemoryJournal:
             kept = self._waits[lease.no]
             stored = kept.get(wait.key)
             if stored is not None:
-                transitions.takes_over(stored, _copied_wait(wait))
-                return _copied_wait(stored)
+                transitions.takes_over(stored, copied_wait(wait))
+                return copied_wait(stored)
             name = transitions.free_name(wait.name, _names(kept.values(), wait.name))
-            stored = kept[wait.key] = replace(_copied_wait(wait), name=name)
-            return _copied_wait(stored)
+            stored = kept[wait.key] = replace(copied_wait(wait), name=name)
+            return copied_wait(stored)
 
     def resolve_wait(
         self, exec_id: str, wait_id: str, status: str, answer: Payload | None, at: int, *, lease: Lease | None = None
@@ -205,7 +206,7 @@ class MemoryJournal:
                 if wait.wait_id == wait_id:
                     transitions.resolved(wait, record, status, copy.copy(answer), at)
                     self._wake(exec_id, at)
-                    return _copied_wait(wait)
+                    return copied_wait(wait)
             raise transitions.no_such_wait(exec_id, wait_id)
 
     def _wake(self, exec_id: str | None, at: int) -> None:
@@ -234,7 +235,7 @@ class MemoryJournal:
 
     def _cancel(self, record: ExecutionRecord, alive: Alive, reason: str | None = None) -> None:
         transitions.cancelled(record, alive, self._now(), reason)
-        for child in self._rows:
+        for child in self.living():
             if child.parent_exec_id == record.exec_id and child.status not in FINISHED:
                 self._cancel(child, alive)
 
@@ -257,19 +258,19 @@ class MemoryJournal:
         with self._reading():
             no, _ = self._require(exec_id)
             found = sorted(self._entries[no], key=lambda entry: entry.seq)
-            return [_copied_entry(one) for one in found if one.seq > after and one.key.startswith(prefix or "")]
+            return [copied_entry(one) for one in found if one.seq > after and one.key.startswith(prefix or "")]
 
     def waits(self, exec_id: str, *, open_only: bool = False) -> Waits:
         with self._reading():
             no, _ = self._require(exec_id)
             found = sorted(self._waits[no].values(), key=lambda wait: (wait.created_at, wait.key))
-            return [_copied_wait(wait) for wait in found if wait.status == "open" or not open_only]
+            return [copied_wait(wait) for wait in found if wait.status == "open" or not open_only]
 
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
         with self._reading():
             return [
                 _listed(record)
-                for record in self._rows
+                for record in self.living()
                 if self._is_due(record, now, alive) and not self._parent_continues(record)
             ]
 
@@ -303,7 +304,7 @@ class MemoryJournal:
                 "kind": "memory",
                 "durability": self._durability,
                 "schema_version": 0,
-                "executions": len(self._rows),
+                "executions": len(self._numbers),
                 "sound": True,
                 "notes": ["the journal is kept in memory: it ends with the process"],
             }
@@ -321,6 +322,8 @@ class MemoryJournal:
             for record in reversed(self._rows[: before - 1] if before else []):
                 if query.limit is not None and len(found) >= query.limit:
                     break
+                if not self.lives(record):
+                    continue
                 counted = self._counted(record)
                 if self._fits(counted, query, alive):
                     found.append(_listed(counted))
@@ -374,7 +377,7 @@ class MemoryJournal:
                 entry.seq = lease.next_seq
                 lease.next_seq += 1
             if not resent or all(known.seq != entry.seq for known in stored):
-                new.append(_copied_entry(entry))
+                new.append(copied_entry(entry))
         stored += new  # only now: an entry that is refused refuses all of them
 
     def _require(self, exec_id: str) -> tuple[int, ExecutionRecord]:
@@ -385,47 +388,23 @@ class MemoryJournal:
 
     def _counted(self, record: ExecutionRecord) -> ExecutionRecord:
         waits = self._waits[self._numbers[record.exec_id]].values()
-        return replace(_copied(record), open_waits=sum(wait.status == "open" for wait in waits))
+        return replace(copied(record), open_waits=sum(wait.status == "open" for wait in waits))
 
     def _find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
-        for record in self._rows:
+        for record in self.living():
             if record.flow_name == flow_name and record.idempotency_key == idempotency_key:
                 return record
         return None
 
 
-def _copied(record: ExecutionRecord) -> ExecutionRecord:
-    """A copy that shares nothing mutable with its original."""
-    return replace(
-        record,
-        entrypoint=_json(record.entrypoint),
-        spec=_json(record.spec),
-        failure=_json(record.failure),
-        result=copy.copy(record.result),
-    )
-
-
 def _listed(record: ExecutionRecord) -> ExecutionRecord:
     """A copy for listings, which leave out what may be large."""
-    found = _copied(record)
+    found = copied(record)
     found.inputs = b""
     if found.result is not None:
         found.result.data = None
     return found
 
 
-def _copied_entry(entry: Entry) -> Entry:
-    return replace(entry, detail=_json(entry.detail), output=copy.copy(entry.output))
-
-
-def _copied_wait(wait: WaitRecord) -> WaitRecord:
-    return replace(wait, schema=_json(wait.schema), metadata=_json(wait.metadata), answer=copy.copy(wait.answer))
-
-
 def _names(waits: Collection[WaitRecord], name: str) -> set[str]:
     return {wait.name for wait in waits if wait.name == name or wait.name.startswith(name + "#")}
-
-
-def _json(value: Any) -> Any:
-    """A copy by way of JSON, as every other journal makes one."""
-    return None if value is None else json.loads(json.dumps(value))

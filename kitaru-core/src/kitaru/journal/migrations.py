@@ -76,7 +76,8 @@ CREATE TABLE entries (
 CREATE INDEX entries_by_cache_key ON entries (cache_key) WHERE cache_key IS NOT NULL;
 """
 
-_WAITS = """
+# Partial indexes: rows without a large value, without metadata, of no replay, still running, pay nothing.
+_SECOND = """
 CREATE TABLE waits (
     exec_no INTEGER NOT NULL,
     key TEXT NOT NULL,
@@ -100,10 +101,22 @@ CREATE TABLE waits (
 CREATE UNIQUE INDEX waits_by_name ON waits (exec_no, name);
 -- Small whatever the journal's age: only the questions nobody has answered. Listings count them per execution.
 CREATE INDEX waits_open ON waits (exec_no) WHERE status = 'open';
+
+CREATE TABLE discarded (
+    no INTEGER PRIMARY KEY,
+    exec_id TEXT NOT NULL
+);
+-- Written when an execution ends or suspends, not when it starts.
+CREATE INDEX executions_by_end ON executions (flow_name, status, no) WHERE status NOT IN ('pending', 'running');
+CREATE INDEX executions_by_original ON executions (original_exec_id) WHERE original_exec_id IS NOT NULL;
+CREATE INDEX executions_by_result_ref ON executions (result_ref) WHERE result_ref IS NOT NULL;
+CREATE INDEX entries_by_ref ON entries (ref) WHERE ref IS NOT NULL;
+CREATE INDEX entries_of_metadata ON entries (exec_no, seq) WHERE kind = 9;
+CREATE INDEX waits_by_ref ON waits (answer_ref) WHERE answer_ref IS NOT NULL;
 """
 
 #: (number, SQL script), ascending. Each runs in a transaction of its own, together with its version number.
-MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST), (2, _WAITS))
+MIGRATIONS: tuple[tuple[int, str], ...] = ((1, _FIRST), (2, _SECOND))
 
 #: The newest schema this library can read and write.
 SCHEMA_VERSION = MIGRATIONS[-1][0]

@@ -13,12 +13,15 @@ from typing import Any, Literal, Protocol
 from kitaru.journal.records import (
     Claimed,
     Created,
+    EndedQuery,
     Entry,
     ExecutionQuery,
     ExecutionRecord,
     Lease,
     Owner,
     Payload,
+    Tally,
+    TallyQuery,
     WaitRecord,
 )
 from kitaru.journal.transitions import Alive
@@ -208,6 +211,43 @@ class Journal(Protocol):
     def find_cached(self, cache_key: bytes) -> Payload | None:
         """The output of the newest COMPLETED entry (by ``ended_at``) with this ``cache_key``, in any execution; a
         ``ref`` if its bytes are not inline. None when there is none."""
+
+    def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
+        """Counts, durations and logged costs of executions (see ``journal.tallies``), computed in the store; by day,
+        flow and status, in that order."""
+
+    def ended(self, query: EndedQuery) -> Sequence[str]:
+        """Ids of ended executions that ``query`` means, by ``ended_at``."""
+
+    def discard(self, exec_ids: Sequence[str]) -> Sequence[str]:
+        """Remove executions, in one transaction; gives the ids of those that were removed.
+
+        From then on they are not found, and their idempotency keys are free. Left as they are: unknown ones, those
+        that have not ended, and those that others need: children of an execution that exists, parents of one that has
+        not ended, originals of replays that exist. What was stored for the removed ones is named by :meth:`discarded`
+        until it is gone.
+        """
+
+    def discarded(self) -> Sequence[str]:
+        """Ids of removed executions that may have left something behind, oldest first."""
+
+    def purge(self, exec_id: str, limit: int) -> bool:
+        """Delete up to ``limit`` entries that a removed execution has left behind, and its waits; True when no entry is
+        left."""
+
+    def forget_discarded(self, exec_id: str) -> None:
+        """A removed execution has nothing left behind: :meth:`discarded` need not name it any more. One that still has
+        entries stays."""
+
+    def referenced(self, refs: Sequence[str]) -> set[str]:
+        """Those of these artifact store keys that some entry (also one not purged yet), wait or result refers to."""
+
+    def insert(self, record: ExecutionRecord, entries: Sequence[Entry], waits: Sequence[WaitRecord] = ()) -> bool:
+        """Store an execution that came from another journal, its entries and waits as they are; one transaction.
+
+        False, and nothing is written, when one of this id exists. It gets no owner; an idempotency key that is taken
+        is left out. Raises KitaruStateError unless it has ended.
+        """
 
     def version(self) -> int:
         """A number that changes when another connection or process has committed; cheap enough to poll.

@@ -23,6 +23,7 @@ class EntryKind(IntEnum):
     CHILD = 8  # a child flow was started; ``detail["exec_id"]`` names it
     METADATA = 9  # kitaru.log(); ``key`` is the call's key, or "" for the execution
     REOPENED = 10  # a failed call is open again (retry of an execution)
+    ARTIFACT = 11  # kitaru.save(): ``name`` is the artifact's, ``output`` its value, ``detail`` has type and tags
     INTENT = 12  # the body of an ``effect="once"`` call is about to run; ``detail["idempotency_key"]`` is its key
     WAITED = 13  # the flow has the end of a wait: ``output`` is its answer, ``detail["status"]`` how it ended
 
@@ -185,3 +186,42 @@ class ExecutionQuery:
     parent_exec_id: str | None = None
     limit: int | None = None
     before: str | None = None  # cursor: the last exec_id of the previous page
+
+
+@dataclass(slots=True)
+class EndedQuery:
+    """Which ended executions are meant: ``before`` is an ``ended_at``, ``statuses`` empty means all that end one,
+    ``keep_last`` leaves out the newest so many ended ones of each flow."""
+
+    before: int | None = None
+    statuses: tuple[str, ...] = ()
+    flow_name: str | None = None
+    keep_last: int = 0
+
+
+@dataclass(slots=True)
+class TallyQuery:
+    """Which executions to count: ``statuses`` are public words, ``since`` and ``until`` bound ``created_at`` (until
+    exclusive)."""
+
+    flow_name: str | None = None
+    statuses: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """The executions of one flow and public status that were created on one day (days since the epoch, UTC).
+
+    ``took`` adds up the microseconds from start to end of those ``ended`` ones that have both.
+    """
+
+    flow_name: str
+    status: str
+    day: int
+    executions: int = 0
+    ended: int = 0
+    took: int = 0
+    took_max: int = 0
+    cost: float = 0.0

@@ -30,6 +30,7 @@ from kitaru.journal.records import (
 from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
+from kitaru.journal.sqlite_retention import SqliteRetention
 from kitaru.journal.transitions import Alive
 
 _SYNCHRONOUS = {"full": "FULL", "process": "NORMAL"}
@@ -50,7 +51,7 @@ class _Ticket:
         self.error: Exception | None = None
 
 
-class SqliteJournal:
+class SqliteJournal(SqliteRetention):
     """See :class:`kitaru.journal.protocol.Journal` for the contract.
 
     Args:

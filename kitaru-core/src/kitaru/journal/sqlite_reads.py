@@ -11,18 +11,33 @@ from typing import Any
 import apsw
 
 from kitaru.errors import KitaruJournalError
+from kitaru.journal import sqlite_retention, sqlite_waits
 from kitaru.journal import sqlite_rows as rows
-from kitaru.journal import sqlite_waits
 from kitaru.journal.migrations import SCHEMA_VERSION
-from kitaru.journal.records import Entry, ExecutionQuery, ExecutionRecord, Payload, WaitRecord
+from kitaru.journal.records import (
+    EndedQuery,
+    Entry,
+    ExecutionQuery,
+    ExecutionRecord,
+    Payload,
+    Tally,
+    TallyQuery,
+    WaitRecord,
+)
 from kitaru.journal.sqlite_errors import translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
+from kitaru.journal.tallies import SQL
 from kitaru.journal.transitions import Alive, not_found
 
 #: File systems on which SQLite's locks and shared memory do not work between hosts.
 _NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "ceph", "glusterfs"))
 # Connections of the parent process that a forked child holds but must not touch.
+_FOREVER = 2**62
 _inherited: list[Any] = []
+
+
+def _newest(index: str, where: Sequence[str]) -> str:
+    return f"SELECT no FROM (SELECT no FROM executions {index} WHERE {' AND '.join(where)} ORDER BY no DESC LIMIT ?)"  # noqa: S608  constants; values are bound
 
 
 class ListingReader:
@@ -88,20 +103,55 @@ class ListingReader:
         codec, digest, size, ref, data = found[0]
         return Payload(codec, digest, size, data, ref)
 
-    def _status_clause(self, statuses: Sequence[str], alive: Alive) -> tuple[str, list[Any]]:
-        options: list[str] = ["status IN (SELECT value FROM json_each(?))"]
-        bindings: list[Any] = [json.dumps([status for status in statuses if status not in ("running", "interrupted")])]
-        running = {status for status in ("running", "interrupted", "waiting") if status in statuses}
-        if len(running) == 3:
-            options.append("status = 'running'")
-        elif running:
+    def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
+        gone, bindings = self._gone_clause(alive)
+        status = f"CASE WHEN status = 'running' AND {gone} THEN 'interrupted' ELSE status END"
+        where = "(?{0} IS NULL OR flow_name = ?{0}) AND created_at >= ?{1} AND created_at < ?{2}"
+        bindings += [query.flow_name, query.since or 0, query.until if query.until is not None else _FOREVER]
+        sql = SQL.format(status=status, where=where.format(3, 4, 5))
+        found = self._all("count executions", sql, bindings)
+        return [Tally(*row) for row in found if not query.statuses or row[1] in query.statuses]
+
+    def ended(self, query: EndedQuery) -> Sequence[str]:
+        with self._reading("look for ended executions") as connection:
+            return sqlite_retention.ended(connection.execute, query)
+
+    def discarded(self) -> Sequence[str]:
+        with self._reading("look for removed executions") as connection:
+            return sqlite_retention.discarded(connection.execute)
+
+    def referenced(self, refs: Sequence[str]) -> set[str]:
+        with self._reading("look for references") as connection:
+            return sqlite_retention.referenced(connection.execute, refs)
+
+    def _of_statuses(
+        self, statuses: Sequence[str], where: Sequence[str], values: Sequence[Any], limit: int, alive: Alive
+    ) -> tuple[str, list[Any]]:
+        """SQL of the row numbers of the newest executions that have one of these public statuses: for each stored one
+        a walk of its own along an index, so that a rare status is not looked for among all others."""
+        branches: list[str] = []
+        bindings: list[Any] = []
+        by_flow = any(one.startswith("flow_name") for one in where)
+        for status in statuses:
+            if status in ("running", "interrupted"):
+                continue
+            index = ""
+            narrowed = ["status = ?"] if status == "completed" else ["status = ?", "status <> 'completed'"]
+            if status != "pending" and by_flow:
+                narrowed.append("status NOT IN ('pending', 'running')")
+                index = "INDEXED BY executions_by_end"
+            branches.append(_newest(index, [*where, *narrowed]))
+            bindings += [*values, status, limit]
+        called = [status for status in ("running", "interrupted", "waiting") if status in statuses]
+        if called:
             # What a started execution is called depends on its owner, and on whether it waits for an answer.
-            gone, values = self._gone_clause(alive)
-            called = f"CASE WHEN {gone} THEN 'interrupted' WHEN {rows.HAS_OPEN_WAITS} THEN 'waiting' ELSE 'running' END"
-            options.append(f"(status = 'running' AND {called} IN (SELECT value FROM json_each(?)))")  # noqa: S608
-            bindings += [*values, json.dumps(sorted(running))]
-        narrowed = "" if "completed" in statuses else "status <> 'completed' AND "  # lets the partial index serve
-        return f"{narrowed}({' OR '.join(options)})", bindings
+            gone, gone_values = self._gone_clause(alive)
+            named = f"CASE WHEN {gone} THEN 'interrupted' WHEN {rows.HAS_OPEN_WAITS} THEN 'waiting' ELSE 'running' END"
+            of_called = f"{named} IN (SELECT value FROM json_each(?))"  # noqa: S608  constants; values are bound
+            started = ["status <> 'completed'", "status = 'running'", of_called]
+            branches.append(_newest("INDEXED BY executions_by_status", [*where, *started]))
+            bindings += [*values, *gone_values, json.dumps(called), limit]
+        return " UNION ALL ".join(branches), bindings
 
     def _gone_clause(self, alive: Alive) -> tuple[str, list[Any]]:
         """SQL that is true for a started execution whose owner is gone. Owners are few: they are probed first."""
@@ -176,16 +226,14 @@ class ListingReader:
                 bindings.append(value)
         if query.stack_name not in (None, "default"):
             where.append("stack_name <> 'default'")  # lets the partial index serve
-        if query.statuses:
-            clause, values = self._status_clause(query.statuses, alive)
-            where.append(clause)
-            bindings += values
         if query.before is not None:
             # Keyset paging by row number: creation times may tie or jump backwards.
             where.append("no < (SELECT no FROM executions WHERE exec_id = ?)")
             bindings.append(query.before)
-        sql = rows.LIST_EXECUTIONS + (f" WHERE {' AND '.join(where)}" if where else "") + " ORDER BY no DESC"
-        if query.limit is not None:
-            sql += " LIMIT ?"
-            bindings.append(query.limit)
+        limit = -1 if query.limit is None else query.limit
+        if query.statuses:
+            found, bindings = self._of_statuses(query.statuses, where, bindings, limit, alive)
+            where = [f"no IN ({found})"]
+        sql = rows.LIST_EXECUTIONS + (f" WHERE {' AND '.join(where)}" if where else "") + " ORDER BY no DESC LIMIT ?"
+        bindings.append(limit)
         return [rows.read_execution(row) for row in self._all("list executions", sql, bindings)]

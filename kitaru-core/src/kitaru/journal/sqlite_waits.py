@@ -53,8 +53,13 @@ def opened(execute: Execute, exec_no: int, wait: WaitRecord) -> WaitRecord:
         return stored
     taken = {name for (name,) in execute(_NAMES, (exec_no, wait.name)).fetchall()}
     stored = replace(wait, name=transitions.free_name(wait.name, taken))
-    execute(_INSERT, _row(exec_no, stored))
+    put(execute, exec_no, stored)
     return stored
+
+
+def put(execute: Execute, exec_no: int, wait: WaitRecord) -> None:
+    """Store a wait as it is; its key and name must be free."""
+    execute(_INSERT, _row(exec_no, wait))
 
 
 def resolved(

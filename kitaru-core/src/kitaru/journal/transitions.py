@@ -17,6 +17,7 @@ change is checked against the diagram, always: one that it does not have is a bu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from kitaru.errors import KitaruLeaseError, KitaruNotFoundError, KitaruStateError
@@ -60,6 +61,18 @@ def check_new(record: ExecutionRecord) -> None:
             f"execution {record.exec_id} cannot be created as {record.status} with token {record.fence}: a new one is "
             "pending, without an owner."
         )
+
+
+def arrived(record: ExecutionRecord) -> ExecutionRecord:
+    """A copy of the record of an execution that comes from elsewhere: nobody owns it here.
+
+    Raises KitaruStateError unless it has ended: what goes on elsewhere must not go on here too.
+    """
+    if record.status not in FINISHED:
+        raise KitaruStateError(
+            f"execution {record.exec_id} cannot be taken over as {record.status}: only one that has ended can."
+        )
+    return replace(record, owner=None, lease_expires_at=None, cancel_requested=False, wake_at=None)
 
 
 def owned(record: ExecutionRecord, owner: Owner, expires_at: int) -> None:

@@ -71,8 +71,7 @@ def perform(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hit = find_cached(frame)
         if hit is not None:
             run.commit(hit)
-            assert hit.output is not None
-            return run.kernel.decode(hit.output)
+            return deliver_cached(frame, hit)
     plain = spec.plain
     while True:
         run.before_body(frame)
@@ -117,8 +116,7 @@ async def perform_async(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, A
         hit = find_cached(frame)
         if hit is not None:
             await loop.commit(hit)
-            assert hit.output is not None
-            return run.kernel.decode(hit.output)
+            return deliver_cached(frame, hit)
     while True:
         run.before_body(frame)
         token = current_frame.set(frame)
@@ -162,6 +160,10 @@ def recall(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: di
         raise KitaruSerializationError(
             f"checkpoint `{spec.name}` cannot be called with these arguments: {error}"
         ) from error
+    if not run.lineage.empty:
+        found = run.lineage.parents(args, kwargs, inputs)
+        if found:
+            frame.parents = list(dict.fromkeys((*frame.parents, *found)))
     parent = frame.parent
     assert parent is not None
     if inputs.digest is not None:
@@ -182,7 +184,9 @@ def deliver(frame: Frame, recorded: Recorded) -> Any:
         keep_copies(frame, recorded)
     if outcome.kind == EntryKind.COMPLETED:
         assert outcome.output is not None
-        return frame.run.kernel.decode(outcome.output)
+        value = frame.run.kernel.decode(outcome.output)
+        frame.run.lineage.note(frame, value, outcome.output)
+        return value
     failure = (outcome.detail or {}).get("failure", {})
     error = failures.exception_from(failure, frame.run.codec)
     remember_call(error, frame.key)
@@ -252,6 +256,8 @@ def completed(frame: Frame, value: Any, args: tuple[Any, ...], kwargs: dict[str,
     except (KitaruSerializationError, KitaruUsageError) as error:
         raise reject(frame, error) from error.__cause__
     run.commit(entry)
+    assert entry.output is not None
+    run.lineage.note(frame, value, entry.output)
     run.kernel.emit_call(run, entry)
     return value
 
@@ -340,7 +346,7 @@ def next_attempt(frame: Frame) -> Frame:
     run = frame.run
     again = Frame(run, frame.parent, frame.key, frame.name, frame.is_async)
     again.spec, again.inputs, again.explicit = frame.spec, frame.inputs, frame.explicit
-    again.label, again.duplicate = frame.label, frame.duplicate
+    again.label, again.duplicate, again.parents = frame.label, frame.duplicate, frame.parents
     again.attempt = frame.attempt + 1
     again.gated = frame.gated
     if frame.counters is not None:
@@ -409,6 +415,14 @@ def find_cached(frame: Frame) -> Entry | None:
     now = frame.run.clock.now()
     detail = {**(call_detail(frame) or {}), "cached": True}
     return Entry(EntryKind.COMPLETED, frame.key, frame.name, 1, now, now, inputs.digest, inputs.data, output, detail)
+
+
+def deliver_cached(frame: Frame, hit: Entry) -> Any:
+    """The value of an entry that :func:`find_cached` gave, once it is committed."""
+    assert hit.output is not None
+    value = frame.run.kernel.decode(hit.output)
+    frame.run.lineage.note(frame, value, hit.output)
+    return value
 
 
 def outside(frame: Frame | None, name: str) -> Frame:

@@ -67,7 +67,7 @@ def start_child(
         None,
         {"exec_id": record.exec_id},
     )
-    if run.buffered or run.inflight:
+    if run.buffered or run.notes or run.inflight:
         run.flush()
     try:
         created = run.journal.create_child(run.lease, entry, record, kernel.owner, kernel.lease_seconds)

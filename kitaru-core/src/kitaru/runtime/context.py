@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ class Frame:
         "labels",
         "name",
         "parent",
+        "parents",
         "prefix",
         "root",
         "run",
@@ -71,6 +73,7 @@ class Frame:
         self.labels: dict[str, int] | None = None
         self.duplicate = 0
         self.external_key: str | None = None
+        self.parents: Sequence[str] = ()  # keys of the calls whose results are arguments of this one
         self.started_at = 0
         self.written = False
         self.fenced = False

@@ -174,7 +174,7 @@ def _finish(
     failure: dict[str, Any] | None = None,
     reason: str | None = None,
 ) -> None:
-    entries = run.take_buffered(0) if run.buffered else ()
+    entries = run.take_buffered(0) if run.buffered or run.notes else ()
     ended_at = run.clock.now()
     _patiently(
         run,

@@ -89,6 +89,7 @@ class FlowLoop:
                 for earlier in after:
                     await earlier.ended()
                 args_now, kwargs_now = await futures.resolve_all(args, kwargs)
+                frame.parents = futures.sources(args, kwargs)
                 await self.gate.acquire()
                 frame.gated = True
                 submissions.count_queued(-1)
@@ -162,6 +163,8 @@ class FlowLoop:
         except (KitaruSerializationError, KitaruUsageError) as error:
             raise calls.reject(frame, error) from error.__cause__
         await self.commit(entry)
+        assert entry.output is not None
+        run.lineage.note(frame, value, entry.output)
         run.kernel.emit_call(run, entry)
         return value
 
@@ -209,10 +212,11 @@ class FlowLoop:
     def _commit_group(self) -> None:
         group, self._group = self._group, []
         run = self.run
-        entries = [entry for entry, _, _ in group]
+        # Taken here, so that journal trouble cannot lose what was buffered.
+        entries = [*run.take_buffered(0), *(entry for entry, _, _ in group)]
         error: BaseException | None = None
         try:
-            run.journal.append(run.lease, [*run.take_buffered(0), *entries])
+            run.journal.append(run.lease, entries)
         except KitaruLeaseError as lost:
             error = run.lose(lost)
         except KitaruJournalError:

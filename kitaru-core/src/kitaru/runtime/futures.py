@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kitaru.errors import KitaruStateError, KitaruTimeoutError
 
 if TYPE_CHECKING:
-    from kitaru.runtime.run import Run
+    from kitaru.runtime.context import Frame
 
 T = TypeVar("T")
 
@@ -21,11 +21,12 @@ class CheckpointFuture(Generic[T]):
     A failure that nobody collects fails the execution when the flow body ends.
     """
 
-    __slots__ = ("_future", "_name", "_run", "collected")
+    __slots__ = ("_frame", "_future", "_name", "_run", "collected")
 
-    def __init__(self, run: Run, name: str, future: concurrent.futures.Future[T]) -> None:
-        self._run = run
-        self._name = name
+    def __init__(self, frame: Frame, future: concurrent.futures.Future[T]) -> None:
+        self._frame = frame
+        self._run = frame.run
+        self._name = frame.name
         self._future = future
         self.collected = False
 
@@ -77,6 +78,11 @@ class CheckpointFuture(Generic[T]):
             pass
         return self._future.exception()
 
+    @property
+    def key(self) -> str:
+        """The call's key; final once the call has begun."""
+        return self._frame.key
+
     def exception_now(self) -> BaseException | None:
         """What an ended call raised, or None; does not count as looking at the result."""
         return self._future.exception()
@@ -122,11 +128,22 @@ def resolve(value: Any) -> Any:
     return value
 
 
+def sources(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """Keys of the calls whose futures are among the arguments of a call, where :func:`resolve` would find them."""
+    return [one.key for value in (*args, *kwargs.values()) for one in _members(value) if type(one) is CheckpointFuture]
+
+
 async def resolve_all(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Await the futures among the arguments of a call, where :func:`resolve` would find them, and resolve them."""
     for value in (*args, *kwargs.values()):
-        items = value if type(value) in (list, tuple) else value.values() if type(value) is dict else (value,)
-        for item in items:
+        for item in _members(value):
             if type(item) is CheckpointFuture:
                 await item
     return tuple(resolve(value) for value in args), {name: resolve(value) for name, value in kwargs.items()}
+
+
+def _members(value: Any) -> Iterable[Any]:
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return value  # type: ignore[no-any-return]
+    return value.values() if kind is dict else (value,)

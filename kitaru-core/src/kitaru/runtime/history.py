@@ -7,9 +7,10 @@ the flow body, a divergence, and inside a checkpoint's body (which may be nondet
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kitaru.journal.records import OUTCOME_KINDS, Entry, EntryKind
 from kitaru.runtime import identity
@@ -60,13 +61,14 @@ class History:
     values: dict[str, Entry] = field(default_factory=dict)
     labels: dict[str, set[str]] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
+    logged: deque[dict[str, Any]] = field(default_factory=deque)
     source: Source | None = None  # of a replay: its original
     _used: set[str] = field(default_factory=set)
     _by_inputs: dict[tuple[str, str, bytes], list[str]] | None = None
 
     @property
     def empty(self) -> bool:
-        return not self.calls and not self.values and self.source is None
+        return not self.calls and not self.values and not self.logged and self.source is None
 
     def match(self, key: str, name: str, digest: bytes | None, *, strict: bool) -> Match:
         """Find the record for a call and consume it. ``strict``: a flow body's call, whose inputs must agree.
@@ -85,6 +87,14 @@ class History:
         if recorded is not None and strict:
             return Match(key, recorded, differs=True)
         return Match(self._fresh(key), None)
+
+    def logged_again(self, values: dict[str, Any]) -> bool:
+        """Whether the flow body's next metadata is what it logged there before; otherwise all of it counts as new."""
+        if self.logged and self.logged[0] == values:
+            self.logged.popleft()
+            return True
+        self.logged.clear()
+        return False
 
     def consume(self, key: str) -> None:
         """Mark the record under ``key`` as taken."""
@@ -157,6 +167,10 @@ def load(entries: Iterable[Entry]) -> History:
         elif entry.kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
             for key in [key for key in history.values if key.startswith(entry.key + "/")]:
                 del history.values[key]
+        elif entry.kind is EntryKind.METADATA:  # its detail is the user's own: any key may stand in it
+            if not entry.key and entry.detail:
+                history.logged.append(entry.detail)
+            continue
         if entry.detail is not None and (label := entry.detail.get("label")):
             history.labels.setdefault(identity.parent_key(entry.key), set()).add(label)
     order.sort(reverse=True)

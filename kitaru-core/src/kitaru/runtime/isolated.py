@@ -16,7 +16,8 @@ import time
 from typing import Any
 
 from kitaru.errors import FailureOrigin, KitaruContextError, KitaruRuntimeError, KitaruUsageError
-from kitaru.runtime import apart, entrypoint, failures
+from kitaru.journal.codec import Codec
+from kitaru.runtime import apart, entrypoint, failures, notes
 from kitaru.runtime.context import Frame, current_frame, idempotency_key, invocation_id
 
 _KILL_GRACE_SECONDS = 2.0
@@ -123,9 +124,14 @@ def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
         )
     (length,) = struct.unpack(">I", answer[:4])
     head = json.loads(answer[4 : 4 + length])
+    end = 4 + length + head["size"]
+    place = end
+    for note, size in head["notes"]:  # of a body that failed, too
+        notes.take_over(frame, note, answer[place : place + size])
+        place += size
     if "failure" in head:
         raise failures.exception_from(head["failure"], frame.run.codec)
-    return frame.run.codec.decode(head["codec"], answer[4 + length :])
+    return frame.run.codec.decode(head["codec"], answer[4 + length : end])
 
 
 def _pump(source: Any, target: Any, frame: Frame) -> None:
@@ -155,46 +161,49 @@ def _collect(fd: int, answer: list[bytes]) -> None:
 class IsolatedRun:
     """What a body in an isolated process sees of its execution: identity and seed, but no journal."""
 
-    def __init__(self, head: dict[str, Any]) -> None:
+    def __init__(self, head: dict[str, Any], codec: Codec) -> None:
         self.exec_id: str = head["exec_id"]
         self.flow_name: str = head["flow_name"]
         self.seed = bytes.fromhex(head["seed"])
         self.isolated = True
+        self.codec = codec
+        self.notes: list[tuple[dict[str, Any], bytes]] = []  # logged metadata, saved artifacts: sent with the outcome
 
     def __getattr__(self, name: str) -> Any:
         raise KitaruContextError(
             f'a checkpoint with runtime="isolated" runs without the journal: it cannot call checkpoints, start flows, '
-            f"sleep or wait (needed: {name}). Do that in the flow body, or make the checkpoint inline."
+            f"load artifacts, sleep or wait (needed: {name}). Do that in the flow body, or make the checkpoint inline."
         )
 
 
 def serve(write_fd: int) -> None:
     """Entry of the isolated process: one request on stdin, one answer on ``write_fd``."""
-    from kitaru.journal.codec import Codec
-
     data = sys.stdin.buffer.read()
     (length,) = struct.unpack(">I", data[:4])
     head = json.loads(data[4 : 4 + length])
     codec = Codec(allow_pickle=head["allow_pickle"], aliases=entrypoint.class_aliases())
+    run = IsolatedRun(head, codec)
     try:
         definition = entrypoint.load(head["entrypoint"])
         args, kwargs = codec.decode(head["codec"], data[4 + length :])
-        value = _call(definition, head, tuple(args), kwargs)
+        value = _call(definition, run, head, tuple(args), kwargs)
         encoded = codec.encode(value)
         answer: dict[str, Any] = {"codec": encoded.codec}
         body = bytes(encoded.data)
     except BaseException as error:  # reported, and raised again by the process that asked
         origin = getattr(error, "kitaru_origin", None) or FailureOrigin.USER_CODE
         answer, body = {"failure": failures.failure_from(error, origin=origin, codec=codec)}, b""
+    answer["size"] = len(body)
+    answer["notes"] = [(note, len(data)) for note, data in run.notes]
     text = json.dumps(answer).encode()
     sys.stdout.flush()
     with os.fdopen(write_fd, "wb") as pipe:
         pipe.write(struct.pack(">I", len(text)) + text + body)
+        pipe.writelines(data for _, data in run.notes)
 
 
-def _call(definition: Any, head: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call(definition: Any, run: Any, head: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     spec = definition.spec
-    run: Any = IsolatedRun(head)
     frame = Frame(run, None, head["key"], head["name"], spec.is_async)
     frame.attempt = head["attempt"]
     frame.label = head["invocation_id"]

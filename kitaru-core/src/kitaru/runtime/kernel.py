@@ -116,14 +116,17 @@ class Kernel:
         Raises KitaruSerializationError when it cannot be stored.
         """
         encoded = self.codec.encode(value)
-        data = encoded.data
+        return self.store(encoded.codec, encoded.data)
+
+    def store(self, codec: str, data: bytes) -> Payload:
+        """The payload of encoded bytes; large ones are in the artifact store before this returns."""
         digest = hashlib.sha256(data).digest()
         size = len(data)
         if size <= self.inline_bytes_max:
-            return Payload(encoded.codec, digest, size, data, None)
+            return Payload(codec, digest, size, data, None)
         ref = f"sha256/{digest.hex()}"
         self.blobs().put(ref, data)
-        return Payload(encoded.codec, digest, size, None, ref)
+        return Payload(codec, digest, size, None, ref)
 
     def decode(self, payload: Payload) -> Any:
         """The value of a payload, its digest checked. Raises KitaruCorruptionError when the bytes changed."""
@@ -287,7 +290,7 @@ class Kernel:
                 failed = (record.failure or {}).get("calls", ())
                 entries = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
                 self.journal.append(claimed.lease, entries)
-            with _without_collections():
+            with without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None
             run = self.make_run(claimed.record, claimed.lease, spec, known)
@@ -371,7 +374,7 @@ class Kernel:
         if run.record.original_exec_id is not None:
             from kitaru.runtime import replay_source
 
-            with _without_collections():
+            with without_collections():
                 replay_source.attach(self, run)
         return run
 
@@ -410,7 +413,7 @@ class Kernel:
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
+def without_collections() -> Iterator[None]:
     """No garbage collection inside: what a long history is made of lives on, and would be walked again and again."""
     enabled = gc.isenabled()
     gc.disable()

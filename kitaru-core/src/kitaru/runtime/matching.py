@@ -51,6 +51,7 @@ def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dic
         history.consume(key)
         if history.empty and not history.labels:
             run.history = None
+    run.lineage.note_key(key, value, outcome.output)
     return value
 
 

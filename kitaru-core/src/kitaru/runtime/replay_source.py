@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.run import Run
 
 #: Kinds that say something about a call beside its outcome: copied with it.
-_ATTACHED_KINDS = frozenset((EntryKind.METADATA,))
+_ATTACHED_KINDS = frozenset((EntryKind.METADATA, EntryKind.ARTIFACT))
 
 
 class Source:
@@ -170,7 +170,8 @@ class Source:
 
     def _copy(self, entry: Entry, old: str, new: str, label: str | None) -> Entry:
         detail = dict(entry.detail or {})
-        detail.pop("cached", None)
+        if entry.kind not in _ATTACHED_KINDS:  # theirs is the user's own
+            detail.pop("cached", None)
         if entry.key == old and label is not None:
             detail["label"] = label
         if entry.kind not in _ATTACHED_KINDS:

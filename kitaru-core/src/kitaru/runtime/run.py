@@ -13,6 +13,7 @@ from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Pay
 from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
+from kitaru.runtime.lineage import Lineage
 from kitaru.runtime.specs import as_started
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Run:
         self._making = threading.Lock()  # guards what is made on first use; may be held while taking `lock`
         self.frame = Frame(self, None, "", record.flow_name, spec.is_async)
         self.inflight: dict[str, Frame] = {}
-        self.buffered: list[Entry] = []
+        self.lineage = Lineage(kernel.codec)
+        self.buffered: list[Entry] = []  # committed before the next body starts
+        self.notes: list[Entry] = []  # metadata and artifacts: committed with whatever is committed next
         self._submissions: Submissions | None = None
         self.holds: list[Hold] = []
         self.children: list[str] = []
@@ -211,7 +214,7 @@ class Run:
         Journal trouble is not the caller's failure: the same entries are sent again until the lease ends.
         """
         entries: Sequence[Entry] = (entry,)
-        if self.inflight or self.buffered:
+        if self.inflight or self.buffered or self.notes:
             entries = [*self.take_buffered(0), entry]
         try:
             self.journal.append(self.lease, entries)
@@ -250,7 +253,8 @@ class Run:
             self.resend(lambda: self.journal.append(self.lease, entries), error)
 
     def take_buffered(self, older_than: int) -> list[Entry]:
-        """Remove and return the buffered values, and start entries of calls in flight that have none yet."""
+        """Remove and return what waits for a commit: journaled values, starts of calls in flight that have no entry
+        yet, and notes (behind the starts, so that they find their attempts)."""
         before = self.clock.now() - older_than
         with self.lock:
             entries, self.buffered = self.buffered, []
@@ -258,6 +262,9 @@ class Run:
                 if not frame.written and frame.started_at <= before:
                     frame.written = True
                     entries.append(start_entry(frame))
+            if self.notes:
+                entries += self.notes
+                self.notes = []
         return entries
 
     def buffer(self, entry: Entry) -> None:
@@ -394,11 +401,13 @@ def start_entry(frame: Frame) -> Entry:
 def call_detail(frame: Frame) -> dict[str, Any] | None:
     """What only some calls have: a type, a label that the key cannot give."""
     kind = frame.spec.type if frame.spec is not None else None
-    if kind is None and frame.label is None:
+    if kind is None and frame.label is None and not frame.parents:
         return None
     detail: dict[str, Any] = {}
     if kind is not None:
         detail["type"] = kind
     if frame.label is not None:
         detail["label"] = frame.label
+    if frame.parents:
+        detail["parents"] = list(frame.parents)
     return detail

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kitaru.runtime import calls
 from kitaru.runtime.context import Frame
 from kitaru.runtime.control import ExecutionInterrupted, ExecutionLost
-from kitaru.runtime.futures import CheckpointFuture, resolve
+from kitaru.runtime.futures import CheckpointFuture, resolve, sources
 
 if TYPE_CHECKING:
     from kitaru.runtime.run import Run
@@ -42,7 +42,7 @@ class Submissions:
             context = contextvars.copy_context()
             self.count_queued(1)
             run.pool.submit(lambda: context.run(self._work, future, frame, args, kwargs, after))
-        handle: CheckpointFuture[Any] = CheckpointFuture(run, frame.name, future)
+        handle: CheckpointFuture[Any] = CheckpointFuture(frame, future)
         with self._lock:
             self._open[id(future)] = future
         future.add_done_callback(lambda done: self._ended(handle, done))
@@ -95,8 +95,10 @@ class Submissions:
         try:
             for earlier in after:
                 earlier.wait()
-            args = tuple(resolve(value) for value in args)
-            kwargs = {name: resolve(value) for name, value in kwargs.items()}
+            given, named = args, kwargs
+            args = tuple(resolve(value) for value in given)
+            kwargs = {name: resolve(value) for name, value in named.items()}
+            frame.parents = sources(given, named)  # now that they have ended: until then a key may change
             self.count_queued(-1)
             self.require_start()
             value = calls.perform(frame, args, kwargs)

@@ -79,7 +79,7 @@ class Ticker:
             time.sleep(_TICK_SECONDS if busy else _IDLE_TICK_SECONDS)
 
     def _tend(self, run: Run) -> bool:
-        if not run.inflight and not run.holds:
+        if not run.inflight and not run.holds and not run.notes:
             return False
         if run.stopping is None:
             try:

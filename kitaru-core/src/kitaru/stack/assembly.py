@@ -25,8 +25,8 @@ from kitaru.runtime.kernel import Kernel
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 from kitaru.stack.built import BuiltStack
-from kitaru.stack.components import LogStore, OrchestratorCapability, Place, SecretStore
-from kitaru.stack.journals import open_journal
+from kitaru.stack.components import ArtifactStore, LogStore, OrchestratorCapability, Place, SecretStore
+from kitaru.stack.journals import open_journal, register_journal
 from kitaru.stack.stacks import check_name, select
 
 if TYPE_CHECKING:
@@ -99,6 +99,15 @@ def _open_of(kernel: Kernel) -> _Open:
         for one in _open.values():
             if one.kernel is kernel:
                 return one
+    raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
+
+
+def open_artifact_store(kernel: Kernel) -> ArtifactStore:
+    """The artifact store of a kernel that :func:`open_kernel` gave. Raises like :func:`open_log_store`."""
+    with _lock:
+        for one in _open.values():
+            if one.kernel is kernel:
+                return one.stack.artifact_store
     raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
 
 
@@ -334,13 +343,22 @@ def _assemble(settings: Settings, url: str, durability: Literal["full", "process
     stack = BuiltStack(Place(settings.config_directory, durability), select, log_store=settings.log_store)
     journal = open_journal(url, durability)
 
+    registered: list[bool] = []
+
+    def artifact_store() -> ArtifactStore:
+        store = stack.artifact_store
+        if not registered:
+            register_journal(store, journal.url)
+            registered.append(True)
+        return store
+
     def keep_logs(exec_id: str, records: list[LogRecord]) -> None:
         stack.log_store.append(exec_id, records)
 
     kernel = Kernel(
         journal,
         _codec(settings),
-        lambda: stack.artifact_store,
+        artifact_store,
         clock=clock,
         lease_seconds=settings.lease_seconds,
         max_concurrency=settings.max_concurrency,

@@ -82,6 +82,18 @@ class ArtifactStore(Protocol):
 
 
 @runtime_checkable
+class SweepableStore(Protocol):
+    """An artifact store whose values can be removed while others are being stored. A capability: stores without it
+    keep what nobody refers to any more."""
+
+    def delete_stale(self, key: str, seconds: float) -> bool:
+        """Remove what is under ``key`` unless it was put, or put again with the same content, in the last ``seconds``.
+
+        True when this call removed it. A put that returns after this call began leaves its value in place.
+        """
+
+
+@runtime_checkable
 class LogStore(Protocol):
     """Runtime log lines per execution, in the order they were appended."""
 

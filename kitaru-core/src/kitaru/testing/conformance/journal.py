@@ -12,13 +12,16 @@ from kitaru.journal.records import ExecutionQuery
 from kitaru.testing.conformance.journal_entries import EntryContract
 from kitaru.testing.conformance.journal_executions import ClaimContract, CreateContract, EndContract
 from kitaru.testing.conformance.journal_reading import ReadContract
+from kitaru.testing.conformance.journal_retention import RetentionContract
 from kitaru.testing.conformance.journal_samples import a_record, an_entry, an_owner, living, started
 from kitaru.testing.conformance.journal_waits import WaitContract
 
 Reopen = Callable[[], Journal]
 
 
-class JournalConformance(CreateContract, ClaimContract, EntryContract, EndContract, ReadContract, WaitContract):
+class JournalConformance(
+    CreateContract, ClaimContract, EntryContract, EndContract, ReadContract, RetentionContract, WaitContract
+):
     """Inherit this in a class named ``Test...`` and define the fixture ``journal``: a new, empty journal.
 
     A journal that other connections can open defines ``reopen`` too: a function that opens the same store once more.
