@@ -370,6 +370,33 @@ async def swallows() -> str:
     return "not reached"
 
 
+@flow
+async def numbered() -> list[str]:
+    await asyncio.gather(*(once(n) for n in range(3)))
+    if world.pop("stop", False):
+        world["kernel"].interrupt_all()
+    await slowly(0)
+    return [await once(n) for n in (3, 4)]
+
+
+async def once(n: int) -> str:
+    await asyncio.sleep(0)
+    return await whoami(n)
+
+
+@checkpoint
+async def whoami(n: int) -> str:
+    return str(kitaru.current().invocation_id)
+
+
+def test_calls_are_numbered_on_where_the_recorded_ones_end() -> None:
+    world["stop"] = True
+    handle = numbered.run()
+    with pytest.raises(KitaruStateError, match="interrupted"):
+        handle.wait()
+    assert resume(handle).wait() == ["whoami#4", "whoami#5"]
+
+
 def test_cancelling_an_execution_reaches_async_work_at_once_and_cannot_be_swallowed() -> None:
     handle = swallows.run()
     deadline = time.monotonic() + 10

@@ -46,7 +46,7 @@ def prepare(frame: Frame, spec: CheckpointSpec, explicit: str | None) -> Frame:
     if explicit is not None:
         child.explicit = explicit
     elif frame.branch or frame.root.labels is not None:
-        child.label = run.label(frame, name, number)
+        child.label = run.label(frame, name, number, key)
     return child
 
 

@@ -59,7 +59,7 @@ class History:
 
     calls: dict[str, Recorded] = field(default_factory=dict)
     values: dict[str, Entry] = field(default_factory=dict)
-    labels: dict[str, set[str]] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)  # by parent's key: label -> key of the call
     order: list[int] = field(default_factory=list)
     logged: deque[dict[str, Any]] = field(default_factory=deque)
     source: Source | None = None  # of a replay: its original
@@ -172,7 +172,7 @@ def load(entries: Iterable[Entry]) -> History:
                 history.logged.append(entry.detail)
             continue
         if entry.detail is not None and (label := entry.detail.get("label")):
-            history.labels.setdefault(identity.parent_key(entry.key), set()).add(label)
+            history.labels.setdefault(identity.parent_key(entry.key), {})[label] = entry.key
     order.sort(reverse=True)
     return history
 

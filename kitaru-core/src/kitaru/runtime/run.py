@@ -327,7 +327,7 @@ class Run:
 
     # -- names --------------------------------------------------------------------------------------------------
 
-    def label(self, frame: Frame, name: str, occurrence: int) -> str | None:
+    def label(self, frame: Frame, name: str, occurrence: int, key: str) -> str | None:
         """The invocation name of a call, where its key alone would not give it; None where it does.
 
         A body's calls of one name are numbered in the order they are made, over all its asyncio branches. Only once
@@ -338,11 +338,11 @@ class Run:
             if frame is root:
                 return None
             root.labels = dict(root.counters or {})
-        taken = self.history.labels.get(root.key, ()) if self.history is not None else ()
+        taken = self.history.labels.get(root.key, {}) if self.history is not None else {}
         while True:
             number = root.labels[name] = root.labels.get(name, 0) + 1
             label = name if number == 1 else f"{name}#{number}"
-            if label not in taken:
+            if taken.get(label, key) == key:  # free, or this very call's from before
                 return None if frame is root and number == occurrence else label
 
     def claim_id(self, frame: Frame, explicit: str) -> None:
