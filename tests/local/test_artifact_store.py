@@ -41,13 +41,26 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
     assert mode(tmp_path / "artifacts" / "sha256" / "value") == 0o600
 
 
-def test_the_same_content_again_writes_nothing(tmp_path: Path) -> None:
+def test_the_same_content_again_is_not_written_but_young_again(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     store.put("value", b"content")
+    os.utime(tmp_path / "value", (1000, 1000))
     before = (tmp_path / "value").stat()
     store.put("value", b"content")
     after = (tmp_path / "value").stat()
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert before.st_ino == after.st_ino and after.st_mtime > 1_000_000
+
+
+def test_only_what_nobody_put_lately_is_stale(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.put("value", b"content")
+    assert not store.delete_stale("value", 60) and not store.delete_stale("missing", 60)
+    os.utime(tmp_path / "value", (1000, 1000))
+    store.put("value", b"content")
+    assert not store.delete_stale("value", 60)
+    os.utime(tmp_path / "value", (1000, 1000))
+    assert store.delete_stale("value", 60) and not store.exists("value")
+    assert list(store.list("")) == []
 
 
 def test_bytes_that_a_crash_damaged_are_put_again(tmp_path: Path) -> None:
