@@ -1,13 +1,12 @@
 """Which calls' results a call was given: found by the identity of its arguments, and by the futures among them.
 
 Bookkeeping is bounded, and keeps nothing large alive: small builtin values are held, instances of classes are held
-weakly, and large builtin values, which can be neither, are known by the digest that inputs are stored with anyway.
+weakly, and large builtin values, which can be neither, are known by the digest that they are stored under.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -39,7 +38,7 @@ class Lineage:
         self._codec = codec
         self.known: dict[int, tuple[Any, str | None]] = {}
         self._order: deque[int] = deque()
-        self._large: dict[str, str] = {}
+        self._large: dict[bytes, str] = {}  # digest of the stored result -> key of its call
 
     def note(self, frame: Frame, value: Any, payload: Payload) -> None:
         """Remember what the call of ``frame`` gave the flow. Well under a microsecond for what is not large."""
@@ -57,7 +56,9 @@ class Lineage:
             except TypeError:
                 return
         elif payload.data is None:
-            self._note_large(of, value, payload.size)
+            self._large[payload.digest] = of
+            if len(self._large) > _KNOWN_MAX:
+                self._large.pop(next(iter(self._large)), None)
             return
         elif kind is str:
             # Short names are interned by the compiler: a literal elsewhere is the same object.
@@ -91,7 +92,7 @@ class Lineage:
                 if len(value) <= _INNER_MAX:
                     found += [inner for member in members if (inner := self._find(member)) is not None]
         if self._large and b'"preview"' in inputs.data:
-            found += self._find_large(inputs.data)
+            found += self._find_large((*args, *kwargs.values()))
         return found
 
     @property
@@ -102,22 +103,20 @@ class Lineage:
         hit = self.known.get(id(value))
         return hit[1] if hit is not None and _is(hit[0], value) else None
 
-    def _note_large(self, key: str, value: Any, size: int) -> None:
-        if size > _DIGEST_BYTES_MAX:
-            return
-        try:
-            canonical = self._codec.encode_argument(value)[1]
-        except KitaruSerializationError:
-            return
-        if canonical is not None:
-            self._large[hashlib.sha256(canonical.encode()).hexdigest()] = key
-            if len(self._large) > _KNOWN_MAX:
-                self._large.pop(next(iter(self._large)), None)
-
-    def _find_large(self, inputs: bytes) -> list[str]:
-        stored = json.loads(inputs).values()
-        previews = [one for one in stored if isinstance(one, dict) and one.get("$type") == "preview"]
-        return [key for one in previews if (key := self._large.get(one.get("digest", ""))) is not None]
+    def _find_large(self, values: Iterable[Any]) -> list[str]:
+        """Only for a call that was given something large: encoding it as a result says whether it was one."""
+        found = []
+        for value in values:
+            if type(value) not in _BUILTIN:
+                continue
+            try:
+                data = self._codec.encode(value).data
+            except KitaruSerializationError:
+                continue
+            key = self._large.get(hashlib.sha256(data).digest()) if len(data) <= _DIGEST_BYTES_MAX else None
+            if key is not None:
+                found.append(key)
+        return found
 
 
 def _is(held: Any, value: Any) -> bool:
