@@ -47,6 +47,9 @@ class Lineage:
     def note_key(self, of: str, value: Any, payload: Payload, parents: Sequence[str] = ()) -> None:
         """:meth:`note` for a call that has no frame."""
         kind = type(value)
+        if (kind is dict or kind is list) and payload.data is not None and id(value) not in self.known:
+            self._hold(id(value), value, of)  # the commonest result, by the shortest way
+            return
         if kind in _SHARED:
             return
         held = value
@@ -72,10 +75,14 @@ class Lineage:
         earlier = known.get(place)
         if earlier is not None and _is(earlier[0], value) and earlier[1] != key and earlier[1] not in parents:
             key = None  # two calls returned one constant: neither can be told from the other
-        known[place] = (held, key)
-        self._order.append(place)
-        if len(self._order) > _KNOWN_MAX:
-            known.pop(self._order.popleft(), None)
+        self._hold(place, held, key)
+
+    def _hold(self, place: int, held: Any, key: str | None) -> None:
+        self.known[place] = (held, key)
+        order = self._order
+        order.append(place)
+        if len(order) > _KNOWN_MAX:
+            self.known.pop(order.popleft(), None)
 
     def parents(self, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: EncodedInputs) -> list[str]:
         """Keys of the calls whose results are among the arguments: themselves, or one level inside a list, tuple or
