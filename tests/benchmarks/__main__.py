@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown, with the machine")
     parser.add_argument("--only", action="append", choices=FIGURES, help="only this figure; may be repeated")
     options = parser.parse_args()
+    # As after a plain install: without the tests' own plugin, and with modules that are compiled once.
+    os.environ.setdefault("KITARU_PLUGINS", "local")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows, failed = [], []
     for name, measure in FIGURES.items():
         if options.only is None or name in options.only:
