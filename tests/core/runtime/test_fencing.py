@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kitaru import FlowHandle, checkpoint, flow
-from kitaru.errors import KitaruJournalError, KitaruLeaseError, KitaruStateError
+from kitaru.errors import KitaruBackendError, KitaruJournalError, KitaruLeaseError, KitaruStateError
 from kitaru.journal.records import EntryKind, Owner
 from kitaru.runtime import lease
 from kitaru.runtime.clock import Clock
@@ -219,3 +219,56 @@ def test_a_long_call_gets_a_start_record_while_it_runs(kernel: Kernel) -> None:
     assert seen.is_set()
     kinds = [entry.kind for entry in kernel.journal.entries(handle.exec_id) if entry.key == "work#1"]
     assert kinds == [EntryKind.COMPLETED], "a fast call costs one record"
+
+
+class Flaky:
+    """An artifact store that does not answer the first few times."""
+
+    def __init__(self, inner: Any, failures: int) -> None:
+        self._inner = inner
+        self._left = failures
+
+    def put(self, key: str, data: bytes) -> None:
+        if self._left:
+            self._left -= 1
+            raise KitaruBackendError("the bucket does not answer")
+        self._inner.put(key, data)
+
+    def get(self, key: str) -> bytes:
+        found: bytes = self._inner.get(key)
+        return found
+
+
+@checkpoint(retries=3)
+def large(n: int) -> bytes:
+    ran.append(n)
+    return bytes(n)
+
+
+@flow
+def makes_large() -> bytes:
+    return large(100_000)
+
+
+def test_a_store_that_does_not_answer_is_waited_for_and_is_never_the_calls_failure(kernel: Kernel) -> None:
+    store = kernel.blobs()
+    flaky = Flaky(store, 3)
+    kernel.blobs = lambda: flaky
+    assert makes_large.run().wait(timeout=20) == bytes(100_000)
+    assert ran == [100_000]
+
+
+def test_a_store_that_stays_away_leaves_the_execution_interrupted(kernel: Kernel) -> None:
+    store = kernel.blobs()
+    away = Flaky(store, 10**6)
+    kernel.lease_seconds = 0.3
+    kernel.blobs = lambda: away
+    handle = makes_large.run()
+    with pytest.raises(KitaruStateError, match="interrupted"):
+        handle.wait(timeout=20)
+    kernel.blobs, kernel.lease_seconds = (lambda: store), 30
+    deadline = time.monotonic() + 5
+    while handle.status != "interrupted" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    again = FlowHandle(kernel, handle.exec_id, kernel.resume(handle.exec_id))
+    assert again.wait(timeout=20) == bytes(100_000)

@@ -227,7 +227,7 @@ def completed_entry(frame: Frame, value: Any, args: tuple[Any, ...], kwargs: dic
                 "found again under the inputs it was called with: work on a copy and return it."
             )
     try:
-        output = run.kernel.encode(value)
+        output = run.encode(value)
     except KitaruSerializationError as error:
         raise KitaruSerializationError(f"the result of checkpoint `{frame.name}` cannot be stored: {error}") from error
     return Entry(

@@ -220,7 +220,7 @@ def _journal_end(child: Child, key: str, record: ExecutionRecord | None) -> Any:
         run.commit(entry)
         calls.remember_call(error, child.key)
         raise
-    entry.output = run.kernel.encode(value)
+    entry.output = run.encode(value)
     run.commit(entry)
     return value
 

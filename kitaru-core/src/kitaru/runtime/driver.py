@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import (
     FailureOrigin,
+    KitaruBackendError,
     KitaruDivergenceError,
     KitaruError,
     KitaruExecutionError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.run import Run
 
 _DRAIN_SECONDS = 5.0
+_log = logging.getLogger("kitaru.runtime")
 
 
 def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -51,7 +54,11 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             run.submitted.abandon()
         else:
             error = run.submitted.uncollected_failure()
-    status, value, error = _conclude(run, value, error)
+    try:
+        status, value, error = _conclude(run, value, error)
+    except BaseException as bug:  # whoever waits for this run must not wait for ever because of a mistake of ours
+        _log.exception("the end of execution %s could not be recorded; it can be resumed", run.exec_id)
+        status, value, error = "interrupted", None, bug
     run.kernel.forget(run)
     run.close_pool()
     if run.kernel.capture is not None:
@@ -106,7 +113,7 @@ def _conclude(run: Run, value: Any, error: BaseException | None) -> tuple[str, A
     try:
         if reason is None and error is None:
             try:
-                result = run.kernel.encode(value)
+                result = run.encode(value)
             except KitaruSerializationError as refused:
                 error = KitaruSerializationError(f"the result of flow `{run.flow_name}` cannot be stored: {refused}")
                 error.__cause__ = refused.__cause__
@@ -121,7 +128,7 @@ def _conclude(run: Run, value: Any, error: BaseException | None) -> tuple[str, A
         return _let_go(run, reason)
     except ExecutionLost as lost:
         return "lost", None, lost
-    except KitaruJournalError as trouble:
+    except (ExecutionInterrupted, KitaruBackendError) as trouble:
         return "interrupted", None, trouble
 
 

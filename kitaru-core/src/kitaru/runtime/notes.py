@@ -75,7 +75,7 @@ def save_artifact(frame: Frame, name: str, value: Any, label: str, tags: list[st
         _send(frame, note, bytes(encoded.data))
         return
     run.check(frame)
-    _save_payload(frame, name, run.kernel.encode(value), label, tags)
+    _save_payload(frame, name, run.encode(value), label, tags)
 
 
 def _send(frame: Frame, note: dict[str, Any], data: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import KitaruJournalError, KitaruLeaseError, KitaruUsageError
+from kitaru.errors import KitaruBackendError, KitaruJournalError, KitaruLeaseError, KitaruUsageError
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Payload, WaitRecord
 from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
@@ -294,8 +294,20 @@ class Run:
             self.resend(lambda: answers.append(write()), error)
         return answers[0]
 
+    def encode(self, value: Any) -> Payload:
+        """:meth:`Kernel.encode`; an artifact store that does not answer is waited for like the journal.
+
+        What a body returned is paid for: a full disk or a store that is away is no failure of the call.
+        """
+        try:
+            return self.kernel.encode(value)
+        except KitaruBackendError as error:
+            made: list[Payload] = []
+            self.resend(lambda: made.append(self.kernel.encode(value)), error)
+            return made[0]
+
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:
-        """Repeat a commit that failed or whose end is unknown until it succeeds or the lease is over."""
+        """Repeat a write that failed or whose end is unknown until it succeeds or the lease is over."""
         pause = _RESEND_PAUSE_SECONDS
         while self.clock.elapsed() + pause < self.lease_deadline:
             time.sleep(pause)
@@ -305,9 +317,9 @@ class Run:
                 return
             except KitaruLeaseError as lost:
                 raise self.lose(lost) from lost
-            except KitaruJournalError as again:
+            except KitaruBackendError as again:
                 error = again
-        self.stop(ExecutionInterrupted(f"the journal could not be written until the lease ended: {error}"))
+        self.stop(ExecutionInterrupted(f"nothing could be stored until the lease ended: {error}"))
         self.check()
 
     def renew(self) -> None:
