@@ -32,12 +32,14 @@ _BUILTIN = frozenset((dict, list, str, float, tuple, bytes, set, frozenset, byte
 class Lineage:
     """The results of one execution's calls, as far as they can be recognised among later arguments."""
 
-    __slots__ = ("_codec", "_large", "_order", "known")
+    __slots__ = ("_codec", "_large", "_order", "known", "reused")
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self.known: dict[int, tuple[Any, str | None]] = {}
         self._order: deque[int] = deque()
+        #: Results that a resumed flow was given again: (key, value, payload), looked at only when a new call is made.
+        self.reused: deque[tuple[str, Any, Payload]] = deque(maxlen=_KNOWN_MAX)
         self._large: dict[bytes, str] = {}  # digest of the stored result -> key of its call
 
     def note(self, frame: Frame, value: Any, payload: Payload) -> None:
@@ -87,6 +89,8 @@ class Lineage:
     def parents(self, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: EncodedInputs) -> list[str]:
         """Keys of the calls whose results are among the arguments: themselves, or one level inside a list, tuple or
         dict."""
+        while self.reused:
+            self.note_key(*self.reused.popleft())
         found: list[str] = []
         for value in (*args, *kwargs.values()) if kwargs else args:
             key = self._find(value)
@@ -104,7 +108,7 @@ class Lineage:
 
     @property
     def empty(self) -> bool:
-        return not self.known and not self._large
+        return not self.known and not self._large and not self.reused
 
     def _find(self, value: Any) -> str | None:
         hit = self.known.get(id(value))

@@ -51,7 +51,10 @@ def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dic
         history.consume(key)
         if history.empty and not history.labels:
             run.history = None
-    run.lineage.note_key(key, value, outcome.output)
+    if outcome.output.data is not None:
+        run.lineage.reused.append((key, value, outcome.output))
+    else:  # large: not to be held
+        run.lineage.note_key(key, value, outcome.output)
     return value
 
 
