@@ -49,7 +49,7 @@ def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dic
     frame.count_digest(name, digest)
     with run.lock:
         history.consume(key)
-        if history.empty and not history.labels:
+        if not history.calls and history.empty and not history.labels:
             run.history = None
     if outcome.output.data is not None:
         run.lineage.reused.append((key, value, outcome.output))
