@@ -101,6 +101,11 @@ class History:
         self._used.add(key)
         self.calls.pop(key, None)
 
+    def take(self, recorded: Recorded) -> bool:
+        """:meth:`consume` one record, without the lock; False when somebody else has it."""
+        self._used.add(recorded.key)
+        return self.calls.pop(recorded.key, None) is recorded
+
     def add(self, entries: Iterable[Entry]) -> None:
         """Make entries of an earlier attempt available again (a parent that is tried anew)."""
         for recorded in fold_calls(entries).values():

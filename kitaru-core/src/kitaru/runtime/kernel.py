@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
-from kitaru.journal.codec import Codec
+from kitaru.journal.codec import Codec, parse_json
 from kitaru.journal.protocol import Journal
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
 from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease, waiting
@@ -133,7 +133,8 @@ class Kernel:
         data = payload.data
         if data is None or hashlib.sha256(data).digest() != payload.digest:
             data = self.read(payload)  # from the artifact store, or to say what is wrong
-        return self.codec.decode(payload.codec, data)
+        codec = payload.codec
+        return parse_json(data) if codec == "json" else self.codec.decode(codec, data)
 
     def read(self, payload: Payload) -> bytes:
         """The encoded bytes of a payload, its digest checked."""

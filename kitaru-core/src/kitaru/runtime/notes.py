@@ -53,7 +53,7 @@ def log_metadata(frame: Frame, values: dict[str, Any]) -> None:
     Raises what stops the execution or the attempt.
     """
     run = frame.run
-    if getattr(run, "isolated", False):
+    if run.isolated:
         _send(frame, {"kind": "metadata", "values": values}, b"")
         return
     run.check(frame)
@@ -69,7 +69,7 @@ def save_artifact(frame: Frame, name: str, value: Any, label: str, tags: list[st
     Raises KitaruSerializationError when the value cannot be stored, and what stops the execution or the attempt.
     """
     run = frame.run
-    if getattr(run, "isolated", False):
+    if run.isolated:
         encoded = run.codec.encode(value)
         note = {"kind": "artifact", "name": name, "type": label, "tags": tags, "codec": encoded.codec}
         _send(frame, note, bytes(encoded.data))

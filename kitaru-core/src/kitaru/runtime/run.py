@@ -33,6 +33,8 @@ _RESEND_PAUSE_MAX_SECONDS = 1.0
 class Run:
     """State shared by the threads and tasks of one execution. Made by the kernel, driven by ``runtime.driver``."""
 
+    isolated = False  # an isolated process has no run, but what tells its body where it is
+
     def __init__(
         self, kernel: Kernel, record: ExecutionRecord, lease: Lease, spec: FlowSpec, history: History | None
     ) -> None:
@@ -55,7 +57,7 @@ class Run:
         self.lineage = Lineage(kernel.codec)
         self.buffered: list[Entry] = []  # committed before the next body starts
         self.notes: list[Entry] = []  # metadata and artifacts: committed with whatever is committed next
-        self._submissions: Submissions | None = None
+        self.submitted: Submissions | None = None  # its submitted calls, once there are any
         self.holds: list[Hold] = []
         self.children: list[str] = []
         self.stopping: ExecutionStopped | None = None
@@ -179,18 +181,13 @@ class Run:
 
     def submissions(self) -> Submissions:
         """The submitted calls of this run; made on first use."""
-        if self._submissions is None:
+        if self.submitted is None:
             from kitaru.runtime.submission import Submissions  # with concurrent.futures, for those who submit
 
             with self._making:
-                if self._submissions is None:
-                    self._submissions = Submissions(self)
-        return self._submissions
-
-    @property
-    def submitted(self) -> Submissions | None:
-        """The submitted calls, or None when there never was one."""
-        return self._submissions
+                if self.submitted is None:
+                    self.submitted = Submissions(self)
+        return self.submitted
 
     # -- the journal --------------------------------------------------------------------------------------------
 

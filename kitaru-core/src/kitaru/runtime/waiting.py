@@ -53,7 +53,7 @@ class Asked:
 
 def refuse_scope(frame: Frame, api: str) -> None:
     """Raise KitaruContextError where nothing may wait: isolated bodies, and inside ``effect="once"`` calls."""
-    if getattr(frame.run, "isolated", False):
+    if frame.run.isolated:
         raise KitaruContextError(
             f'{api} does not work in a checkpoint with runtime="isolated": it runs without the journal. Wait in the '
             "flow body, or make the checkpoint inline."
