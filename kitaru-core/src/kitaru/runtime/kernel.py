@@ -418,11 +418,17 @@ class Kernel:
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """No garbage collection inside: what a long history is made of lives on, and would be walked again and again."""
+    """No garbage collection inside: what a long history is made of lives on, and would be walked again and again.
+
+    Nor right after it: what was made inside counts as old. Reference counting frees it as ever.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # a program that froze objects itself keeps them frozen
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
