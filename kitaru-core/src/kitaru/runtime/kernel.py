@@ -360,13 +360,13 @@ class Kernel:
     def _drive(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
         self._require_process()
         self.runs[run.exec_id] = run
-        self._ticker.start()
         interrupts.watch(self)
         if self.capture is not None:
             self.capture.enter()
         if self.events is not None:
             self.events.execution_started(run.exec_id)
         self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
+        self._ticker.start()  # beside the flow: it has nothing to tend for the first milliseconds
         return run
 
     def make_run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
