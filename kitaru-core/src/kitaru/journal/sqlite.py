@@ -205,20 +205,18 @@ class SqliteJournal(SqliteRetention):
             return created
 
     def _create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
-        same = self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone()
-        if same is not None:  # sent again after a failure whose end was unknown
-            stored = rows.read_execution(same)
-            first = transitions.first_lease(stored, owner)
-            return Created(stored, self._lease(same[0], stored) if first else None)
         if record.idempotency_key is not None:
             earlier = self._cursor.execute(rows.FIND_EXECUTION, (record.flow_name, record.idempotency_key)).fetchone()
-            if earlier is not None:
+            if earlier is not None and rows.read_execution(earlier).exec_id != record.exec_id:
                 return Created(rows.read_execution(earlier), None, existed=True)
         transitions.check_new(record)
         made = replace(record)  # the caller's own stays as it is: it may have to be sent again
         if owner is not None:
             transitions.owned(made, owner, self._expiry(lease_seconds))
-        self._cursor.execute(rows.INSERT_EXECUTION, rows.execution_row(made))
+        self._cursor.execute(rows.CREATE_EXECUTION, rows.execution_row(made))
+        if not self._connection.changes():  # sent again after a failure whose end was unknown
+            no, stored = self._require(record.exec_id)
+            return Created(stored, self._lease(no, stored) if transitions.first_lease(stored, owner) else None)
         no = self._connection.last_insert_rowid()
         return Created(made, Lease(made.exec_id, no, 1, made.lease_expires_at or 0) if owner is not None else None)
 

@@ -41,6 +41,7 @@ INSERT_EXECUTION = (
     f"INSERT INTO executions ({_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
     f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 1))})"
 )
+CREATE_EXECUTION = f"{INSERT_EXECUTION} ON CONFLICT DO NOTHING"
 GET_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS}, {_OPEN_WAITS} FROM executions WHERE exec_id = ?"  # noqa: S608
 FIND_EXECUTION = (
     f"SELECT no, {_EXECUTION_COLUMNS}, {_OPEN_WAITS} FROM executions "  # noqa: S608

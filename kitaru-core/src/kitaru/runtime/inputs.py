@@ -105,10 +105,9 @@ def equal_inputs(
 
     Raises what :func:`encode_inputs` raises.
     """
-    if len(args) == 1 and not kwargs and type(args[0]) is str and len(args[0]) <= _SHORT_CHARACTERS_MAX:
-        # Equal bytes have equal digests: only what differs needs one, to tell a damaged row from other inputs.
-        if recorded == f"{{{_labels(parameters, 1)[0]}{encode_basestring_ascii(args[0])}}}".encode():
-            return True
+    short = len(args) == 1 and not kwargs and type(args[0]) is str and len(args[0]) <= _SHORT_CHARACTERS_MAX
+    if short and recorded == f"{{{_labels(parameters, 1)[0]}{encode_basestring_ascii(args[0])}}}".encode():
+        return True  # equal bytes have equal digests
     return encode_inputs(parameters, args, kwargs, codec).digest == digest
 
 

@@ -288,7 +288,7 @@ def reset() -> None:
 
 def _frozen(spec: FlowSpec, stack_name: str, options: RunOptions, settings: Settings) -> dict[str, Any]:
     """What the journal says of a start, for whoever continues it: read by ``Kernel`` and shown by the client."""
-    registry = model_registry.effective_registry(settings.config_directory)
+    registry = model_registry.registry_of(settings)
     said = [normalise(image, "image=") for image in options.images]
     image = merge([*said, settings.image])
     return build_frozen_execution_spec(
