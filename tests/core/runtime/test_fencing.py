@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from typing import Any
@@ -116,6 +117,21 @@ def test_a_pid_says_nothing_under_another_host_boot_or_namespace(change: dict[st
     assert lease.alive(here, here) is True
     assert lease.alive(dataclasses.replace(here, pid_start=here.pid_start + 1), here) is False
     assert lease.alive(dataclasses.replace(here, **change), here) is None  # type: ignore[arg-type]
+
+
+def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file descriptor left, or a /proc that hides other users' processes: only the lease's end counts then."""
+    here = lease.this_owner()
+    assert lease.alive(dataclasses.replace(here, pid_start=0), here) is None
+    parent = dataclasses.replace(here, pid=os.getppid(), pid_start=here.pid_start - 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", _refuses)
+        assert lease.alive(parent, here) is None
+    assert lease.alive(parent, here) is False, "nothing was remembered of the failed look"
+
+
+def _refuses(*_: Any) -> Any:
+    raise OSError(24, "Too many open files")
 
 
 def test_owner_identity_has_what_tells_processes_apart() -> None:

@@ -278,9 +278,7 @@ def parse_json(data: bytes) -> Any:
         text = data.decode()
         value, end = _SCAN(text, 0)  # what we wrote has no white space around it
     except StopIteration:
-        raise KitaruCorruptionError(
-            "a stored value is not the JSON it claims to be: it is empty or cut off."
-        ) from None
+        raise KitaruCorruptionError("a stored value is not the JSON it claims to be: it is empty or cut off.") from None
     except (ValueError, RecursionError) as error:
         raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: {error}") from error
     if end != len(text):

@@ -69,9 +69,6 @@ UNFINISHED_CHILDREN = (
 ASKED_TO_END = (
     "SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no IN (SELECT value FROM json_each(?)) ORDER BY no"
 )
-OWNERS = (
-    "SELECT DISTINCT owner FROM executions WHERE status <> 'completed' AND status = 'running' AND owner IS NOT NULL"
-)
 # For salvage: rows one at a time, from either end.
 EXECUTIONS_AFTER = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no > ? ORDER BY no"  # noqa: S608
 EXECUTIONS_BACKWARDS = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions ORDER BY no DESC"  # noqa: S608
@@ -276,5 +273,6 @@ def write_owner(owner: Owner) -> str:
     return json.dumps([owner.host, owner.boot, owner.pid_ns, owner.pid, owner.pid_start])
 
 
+@functools.lru_cache(maxsize=4096)
 def read_owner(text: str) -> Owner:
     return Owner(*json.loads(text))
