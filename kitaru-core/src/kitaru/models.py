@@ -261,7 +261,7 @@ class Execution(Snapshot):
     ``pending_wait`` is the oldest of ``pending_waits``, the questions that nobody has answered yet. A ``waiting``
     execution without one was answered, or sleeps. ``failure`` is set only when ``status`` is failed. ``wake_at`` is
     when the next timer of a waiting execution is due. ``owners_lost`` counts the processes that died while they drove
-    it.
+    it, since it last got further (a call ended, or nothing was left to run until an answer or a timer).
     """
 
     exec_id: str

@@ -225,9 +225,20 @@ class SqliteJournal(SqliteRetention):
             no, record = self._require(exec_id)
             if record.status == "cancelled":
                 sqlite_waits.reopen(self._cursor.execute, no)
-            previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            outcome = self._cursor.execute(rows.OUTCOME_UNDER, (no, record.fence)).fetchone()
+            previous = transitions.claimed(
+                record, owner, accept, alive, self._now(), self._expiry(lease_seconds), lambda: outcome is not None
+            )
             self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
             return Claimed(record, self._lease(no, record), previous)
+
+    def forgive_losses(self, lease: Lease) -> None:
+        with self._write("note that an execution only waits"):
+            self._cursor.execute(
+                "UPDATE executions SET owners_lost = 0 WHERE no = ? AND fence = ?", (lease.no, lease.fence)
+            )
+            if not self._connection.changes():
+                raise transitions.lost(lease)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         lost = []

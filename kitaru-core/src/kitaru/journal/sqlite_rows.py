@@ -25,6 +25,12 @@ APPEND = (
     "?16, ?17, ?18 WHERE EXISTS (SELECT 1 FROM executions WHERE no = ?1 AND fence = ?3)"
 )
 APPENDED = "SELECT 1 FROM entries WHERE exec_no = ? AND seq = ? AND fence = ? AND kind = ? AND key = ?"
+# The newest entries of an execution are those of its newest owner that wrote any: walked backwards, up to the first
+# outcome (COMPLETED, FAILED, CANCELLED) or the first one of an earlier owner.
+OUTCOME_UNDER = (
+    "SELECT 1 FROM entries WHERE exec_no = ?1 AND fence = ?2 AND kind IN (2, 3, 5) AND seq > coalesce((SELECT seq FROM "
+    "entries WHERE exec_no = ?1 AND fence < ?2 ORDER BY seq DESC LIMIT 1), 0) LIMIT 1"
+)
 FENCE = "SELECT 1 FROM executions WHERE no = ? AND fence = ?"
 
 _EXECUTION_COLUMNS = (

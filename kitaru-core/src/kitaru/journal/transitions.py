@@ -82,9 +82,17 @@ def owned(record: ExecutionRecord, owner: Owner, expires_at: int) -> None:
 
 
 def claimed(
-    record: ExecutionRecord, owner: Owner, accept: Collection[str], alive: Alive, now: int, expires_at: int
+    record: ExecutionRecord,
+    owner: Owner,
+    accept: Collection[str],
+    alive: Alive,
+    now: int,
+    expires_at: int,
+    progressed: Callable[[], bool],
 ) -> Owner | None:
     """Somebody takes an execution over; gives the owner that was lost, or None.
+
+    ``progressed`` is asked whether a lost owner recorded an outcome: owners lost before it do not count any more then.
 
     Raises KitaruLeaseError when a living owner runs it, KitaruStateError when its status is not in ``accept``.
     """
@@ -93,7 +101,8 @@ def claimed(
         record.owners_lost = 0
     _move(record, "running")
     previous = record.owner
-    record.owners_lost += previous is not None
+    if previous is not None:
+        record.owners_lost = 1 if progressed() else record.owners_lost + 1
     record.owner, record.lease_expires_at, record.fence = owner, expires_at, record.fence + 1
     record.started_at = record.started_at or now
     record.ended_at = record.wake_at = record.failure = record.status_reason = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
 from kitaru.journal.codec import Codec, parse_json
 from kitaru.journal.protocol import Journal
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
+from kitaru.journal.records import Claimed, Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
 from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease, waiting
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
@@ -250,17 +250,20 @@ class Kernel:
     ) -> Run | None:
         """Continue an execution that nobody drives; None when it was parked instead.
 
-        One that lost ``owners_lost_max`` owners is likely to kill this one too (out of memory, a crash in native code):
-        it is ended as ``failed`` with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
+        One that lost ``owners_lost_max`` owners without any progress (no call ended, and it did not come to where it
+        only waits) is likely to kill this one too (out of memory, a crash in native code): it is ended as ``failed``
+        with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
         """
         accept = ("pending", "interrupted", "waiting")
-        record = self.journal.get(exec_id)
-        if record.owners_lost < owners_lost_max:
+        if self.journal.get(exec_id).owners_lost < owners_lost_max:
             return self.resume(exec_id, spec, accept)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
         lost = claimed.record.owners_lost
+        if lost - (claimed.previous_owner is not None) < owners_lost_max:  # the last one had got further
+            return self._continue(claimed, spec)
         message = (
-            f"parked: {lost} processes that ran it are gone, each before it ended. Look at its last calls and logs"
+            f"parked: {lost} processes that ran it are gone, each before its next call had ended. Look at its last "
+            "calls and logs"
         )
         failure: dict[str, Any] = {
             "message": message,
@@ -287,13 +290,20 @@ class Kernel:
             raise KitaruLeaseError(f"execution {exec_id} is already running in this process.")
         if spec is None:
             spec = self.load_spec(record)
-        args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
+        inputs.decode_inputs(record.inputs, spec.parameters, self.codec)  # what cannot be read is not claimed
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
+        failed = (record.failure or {}).get("calls", ()) if reopen else ()
+        return self._continue(claimed, spec, [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)])
+
+    def _continue(self, claimed: Claimed, spec: FlowSpec | None, reopened: Sequence[Entry] = ()) -> Run:
+        """Drive an execution that was just claimed; on any trouble it is let go of."""
+        exec_id = claimed.record.exec_id
         try:
-            if reopen:
-                failed = (record.failure or {}).get("calls", ())
-                entries = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
-                self.journal.append(claimed.lease, entries)
+            if spec is None:
+                spec = self.load_spec(claimed.record)
+            args, kwargs = inputs.decode_inputs(claimed.record.inputs, spec.parameters, self.codec)
+            if reopened:
+                self.journal.append(claimed.lease, reopened)
             with without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None

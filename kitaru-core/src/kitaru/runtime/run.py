@@ -327,6 +327,14 @@ class Run:
             self.stop(ExecutionInterrupted(f"the lease ran out and could not be renewed: {error}"))
         self.check()
 
+    def forgive_losses(self) -> None:
+        """Note that owners lost so far do not count against this execution; see ``Journal.forgive_losses``."""
+        try:
+            self.journal.forgive_losses(self.lease)
+        except KitaruLeaseError as error:
+            self.lose(error)
+        self.record.owners_lost = 0
+
     def renewed(self, lost: Sequence[Lease]) -> None:
         """Take note of a renewal that covered this run's lease."""
         if any(lease is self.lease for lease in lost):

@@ -84,19 +84,28 @@ def close_hold(run: Run, hold: Hold) -> None:
 
 
 def consider(run: Run) -> None:
-    """Suspend the execution if its owner has stayed long enough and nothing but holds is left in it. For the ticker."""
+    """Suspend the execution if its owner has stayed long enough and nothing but holds is left in it. For the ticker.
+
+    As soon as nothing but holds is left, owners that were lost before do not count any more: losing one over and over
+    while it waits (a deploy a day) says nothing against the execution.
+    """
     with run.lock:
         holds = list(run.holds)
         frames = list(run.inflight.values())
     now = run.clock.elapsed()
-    if not holds or any(now < hold.until for hold in holds) or (run.submitted is not None and run.submitted.queued):
+    stays = any(now < hold.until for hold in holds)
+    if not holds or (stays and not run.record.owners_lost) or (run.submitted is not None and run.submitted.queued):
         return
     wall = run.clock.now()
     if any(hold.over(wall) for hold in holds):
         return
     parents = {id(frame.parent.root) for frame in frames if frame.parent is not None}
     bodies = [*frames, *([] if run.frame.is_async else [run.frame])]
-    if all(frame.waiting or id(frame) in parents for frame in bodies):
+    if not all(frame.waiting or id(frame) in parents for frame in bodies):
+        return
+    if run.record.owners_lost:
+        run.forgive_losses()
+    if not stays:
         dues = [hold.due for hold in holds if hold.due is not None]
         what = "; ".join(hold.what for hold in holds)
         waits = tuple(hold.wait.wait_id for hold in holds if hold.wait is not None)
