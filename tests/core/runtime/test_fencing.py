@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+import kitaru
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruBackendError, KitaruJournalError, KitaruLeaseError, KitaruStateError
 from kitaru.journal.records import EntryKind, Owner
@@ -148,10 +151,12 @@ class Unreliable:
         self._inner = inner
         self._left = failures
         self._committed = committed
+        self.refused: set[EntryKind] = set()
 
     def append(self, lease: Any, entries: Any) -> None:
         if self._left and any(entry.kind == EntryKind.COMPLETED for entry in entries):
             self._left -= 1
+            self.refused |= {entry.kind for entry in entries if entry.kind != EntryKind.STARTED}
             if self._committed:
                 self._inner.append(lease, entries)
             raise KitaruJournalError("the disk is full, or the connection broke")
@@ -171,6 +176,36 @@ def test_a_failed_or_ambiguous_commit_is_sent_again_and_is_never_the_calls_failu
     assert ran == [0, 1, 2, 3]
     completed = [entry for entry in kernel.journal.entries(handle.exec_id) if entry.kind == EntryKind.COMPLETED]
     assert len(completed) == 4
+
+
+@checkpoint
+async def quick(number: int) -> int:
+    await asyncio.sleep(0)  # both are on their way when the value and the note are made
+    return number
+
+
+@flow
+async def buffering() -> Any:
+    async def beside() -> int:
+        kitaru.log(seen=True)
+        return (kitaru.now() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+    return await asyncio.gather(quick(1), quick(2), beside())
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_was_buffered_outlives_a_group_that_is_refused(kernel: Kernel, committed: bool) -> None:
+    """Two calls end in one turn of the loop; their commit takes a journaled value and a note along."""
+    good = kernel.journal
+    unreliable = Unreliable(good, 1, committed=committed)
+    kernel.journal = unreliable  # type: ignore[assignment]
+    handle = buffering.run()
+    result = handle.wait(timeout=20)
+    assert unreliable.refused == {EntryKind.VALUE, EntryKind.METADATA, EntryKind.COMPLETED}, "all in one group"
+    kinds = sorted(entry.kind for entry in good.entries(handle.exec_id) if entry.kind != EntryKind.STARTED)
+    assert kinds == [EntryKind.COMPLETED, EntryKind.COMPLETED, EntryKind.VALUE, EntryKind.METADATA]
+    (value,) = [entry for entry in good.entries(handle.exec_id) if entry.kind == EntryKind.VALUE]
+    assert value.started_at == result[2]
 
 
 def test_journal_trouble_beyond_the_lease_leaves_the_execution_interrupted(kernel: Kernel) -> None:

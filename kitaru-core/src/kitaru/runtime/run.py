@@ -145,7 +145,7 @@ class Run:
     def pause(self, seconds: float) -> None:
         """Sleep between attempts, woken at once when the execution stops."""
         if seconds > 0:
-            self.wait_event(threading.Event(), seconds)
+            self.wait_event(threading.Event(), self.clock.pause(seconds))
 
     def on_loop(self) -> bool:
         """Whether the calling thread runs this execution's event loop."""
