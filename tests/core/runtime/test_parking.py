@@ -28,7 +28,8 @@ from tests.core.runtime import test_parking as here
 
 if sys.argv[1] == "start":
     handle = getattr(here, sys.argv[2]).run()
-    Path("started").write_text(handle.exec_id)
+    Path("starting").write_text(handle.exec_id)
+    Path("starting").rename("started")
     handle.wait()
 else:
     Path("parked").write_text(" ".join(KitaruClient().recover(owners_lost_max=here.MAX).parked))
@@ -69,6 +70,11 @@ def unlucky() -> Any:
 @flow
 def asks() -> Any:
     return [ends(1), kitaru.wait(name="go", schema=bool), kills(1_000)]
+
+
+@flow
+def asks_through_a_child() -> Any:
+    return [ends(2), asks.run().wait()]
 
 
 @flow
@@ -145,6 +151,25 @@ def test_owners_lost_while_an_execution_only_waits_do_not_count(kernel: Kernel, 
     assert process.wait(60) == -signal.SIGKILL
     assert recover_until_parked(tmp_path) == MAX
     assert KitaruClient().executions.get(exec_id).owners_lost == MAX + 1
+
+
+def test_nor_do_owners_lost_while_a_child_only_waits(kernel: Kernel, tmp_path: Path) -> None:
+    process = start("asks_through_a_child", tmp_path)
+    until((tmp_path / "started").exists)
+    exec_id = (tmp_path / "started").read_text()
+    until(lambda: KitaruClient().executions.get(exec_id).children)
+    (child,) = [one.exec_id for one in KitaruClient().executions.get(exec_id).children]
+    until(lambda: kernel.journal.get(child).open_waits)
+    for deploy in range(MAX + 2):
+        process.kill()
+        process.wait(60)
+        process = work("recover", cwd=tmp_path)
+        for one in (exec_id, child):
+            until(lambda: (now := kernel.journal.get(one)).fence == deploy + 2 and now.owners_lost == 0)
+    KitaruClient().executions.input(child, value=True, resume=False)
+    assert process.wait(60) == -signal.SIGKILL, "the child's next call takes the owner of both down"
+    assert recover_until_parked(tmp_path) == MAX
+    process.kill()
 
 
 def test_an_open_question_does_not_hide_a_call_that_takes_its_owners_down(kernel: Kernel, tmp_path: Path) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from typing import Any
 
-from kitaru.errors import FailureOrigin, KitaruError, KitaruExecutionError, KitaruLeaseError, KitaruStateError
+from kitaru.errors import (
+    FailureOrigin,
+    KitaruError,
+    KitaruExecutionError,
+    KitaruLeaseError,
+    KitaruStateError,
+    KitaruTimeoutError,
+)
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord
-from kitaru.runtime import calls, failures, identity, inputs, matching, outcome
+from kitaru.runtime import calls, failures, identity, inputs, matching, outcome, suspension
 from kitaru.runtime.context import Frame
-from kitaru.runtime.control import ExecutionSuspended
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec
 
@@ -17,13 +25,14 @@ from kitaru.runtime.specs import FlowSpec
 class Child:
     """A child execution as its parent's code holds it."""
 
-    __slots__ = ("exec_id", "frame", "key", "reads", "run")
+    __slots__ = ("exec_id", "frame", "key", "reads", "run", "spec")
 
-    def __init__(self, frame: Frame, key: str, exec_id: str, run: Run | None) -> None:
+    def __init__(self, frame: Frame, key: str, exec_id: str, run: Run | None, spec: FlowSpec) -> None:
         self.frame = frame
         self.key = key
         self.exec_id = exec_id
         self.run = run
+        self.spec = spec
         self.reads = 0
 
 
@@ -46,7 +55,8 @@ def start_child(
     recorded = matching.match(child_frame) if run.history is not None else None
     if recorded is not None and recorded.first.detail is not None:
         exec_id = recorded.first.detail["exec_id"]
-        return Child(frame, child_frame.key, exec_id, _continue(run, exec_id, spec, reopened=recorded.outcome is None))
+        known = _continue(run, exec_id, spec, reopened=recorded.outcome is None)
+        return Child(frame, child_frame.key, exec_id, known, spec)
     record = kernel.new_record(spec, args, kwargs)
     record.stack_name = stack_name
     record.parent_exec_id, record.parent_call_key = run.exec_id, child_frame.key
@@ -76,7 +86,7 @@ def start_child(
     assert created.lease is not None
     child_run = Run(kernel, created.record, created.lease, spec, None)
     kernel.prepare(child_run, args, kwargs)
-    return Child(frame, child_frame.key, record.exec_id, kernel.start(record.exec_id))
+    return Child(frame, child_frame.key, record.exec_id, kernel.start(record.exec_id), spec)
 
 
 def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
@@ -100,6 +110,9 @@ def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run 
 def result(child: Child, timeout: float | None) -> Any:
     """The child's result, journaled in the parent. Blocks the calling body.
 
+    While the child's owner stays with it, so does this one. A child that was let go of is waited for as long as
+    anything else is left to run here; then this execution is suspended too.
+
     Raises what :func:`outcome.value_of` raises; a failure is journaled too, so the parent meets it again on resume.
     """
     run = child.frame.run
@@ -109,26 +122,70 @@ def result(child: Child, timeout: float | None) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
-    ended = True
-    while child.run is not None and ended:
-        ended = _wait_run(run, child.run, timeout)
-        if not ended or not _taken_up_again(child):
-            break
-    if not ended:
-        child.reads -= 1
-    if child.run is not None and child.run.status == "waiting":
-        return _journal_end(child, key, None)
-    record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
+    try:
+        record = _ended(child, timeout)
+    except KitaruTimeoutError:
+        child.reads -= 1  # nothing was read
+        raise
     return _journal_end(child, key, record)
 
 
-def _taken_up_again(child: Child) -> bool:
-    """Whether the child, whose run has ended though its execution has not, goes on in another run of this process."""
-    assert child.run is not None
-    if child.run.status != "lost":
-        return False
-    child.run = child.frame.run.kernel.runs.get(child.exec_id)
-    return child.run is not None
+def _ended(child: Child, timeout: float | None) -> ExecutionRecord | None:
+    """Block until the child has ended; its record, or None where its run in this process says it all."""
+    run = child.frame.run
+    kernel = run.kernel
+    end = math.inf if timeout is None else time.monotonic() + timeout
+    while True:
+        left = None if timeout is None else max(end - time.monotonic(), 0.0)
+        if child.run is not None:
+            if not _wait_run(run, child.run, left):
+                raise outcome.still_running(child.exec_id, timeout)
+            if child.run.status not in ("lost", "waiting"):
+                return None
+            child.run = kernel.runs.get(child.exec_id)
+            if child.run is not None:  # it goes on in another run of this process
+                continue
+        record = _suspended(child) or outcome.wait_end(kernel, child.exec_id, None, left)
+        assert record is not None
+        if record.status != "waiting":
+            return record
+        hold = _let_go_of(child, record)
+        due = math.inf if record.wake_at is None else (record.wake_at - run.clock.now()) / 1e6
+        stay = min(due, math.inf if left is None else left, threading.TIMEOUT_MAX)
+        suspension.open_hold(run, hold)
+        try:
+            if _suspended(child) and due > 0 and not run.wait_event(hold.event, stay) and stay < due:
+                raise outcome.still_running(child.exec_id, timeout)
+        finally:
+            suspension.close_hold(run, hold)
+        child.run = _go_on(child)
+
+
+def _suspended(child: Child) -> ExecutionRecord | None:
+    """The child's record if it is suspended."""
+    record = child.frame.run.journal.get(child.exec_id)
+    return record if record.status == "waiting" else None
+
+
+def _go_on(child: Child) -> Run | None:
+    """Continue a child that is due while its parent is still here; its run, if it is driven in this process."""
+    run = child.frame.run
+    run.check(child.frame)
+    record = _suspended(child)
+    if record is None or record.wake_at is None or record.wake_at > run.clock.now():
+        return run.kernel.runs.get(child.exec_id)
+    return _continue(run, child.exec_id, child.spec, reopened=False)
+
+
+def _let_go_of(child: Child, record: ExecutionRecord) -> suspension.Hold:
+    what = f"child execution {child.exec_id} of flow `{record.flow_name}`"
+    now = child.frame.run.clock.elapsed()
+    return suspension.Hold(what, None, now, child=child.exec_id, wake_at=record.wake_at)
+
+
+def _owned(child_run: Run) -> suspension.Hold:
+    what = f"child execution {child_run.exec_id} of flow `{child_run.flow_name}`"
+    return suspension.Hold(what, None, math.inf, child_run=child_run)
 
 
 def _wait_run(run: Run, child_run: Run, timeout: float | None) -> bool:
@@ -141,7 +198,12 @@ def _wait_run(run: Run, child_run: Run, timeout: float | None) -> bool:
         return True
     ended = threading.Event()
     child_run.on_done(ended.set)
-    return run.wait_event(ended, timeout)
+    hold = _owned(child_run)
+    suspension.open_hold(run, hold)
+    try:
+        return run.wait_event(ended, timeout)
+    finally:
+        suspension.close_hold(run, hold)
 
 
 async def result_async(child: Child) -> Any:
@@ -155,19 +217,54 @@ async def result_async(child: Child) -> Any:
     recorded = run.history.values.pop(key, None) if run.history is not None else None
     if recorded is not None:
         return _recorded(child, recorded)
-    record: ExecutionRecord | None = None
     async with run.gate_released():
-        while child.run is not None:
-            await _run_ended(child.run)
-            if not _taken_up_again(child):
-                break
-        if child.run is None or child.run.status != "waiting":
-            record = await ended_async(run.kernel, child.exec_id, child.run)
+        record = await _ended_async(child)
     return (
         await asyncio.to_thread(_journal_end, child, key, record)
         if record is not None
         else _journal_end(child, key, None)
     )
+
+
+async def _ended_async(child: Child) -> ExecutionRecord | None:
+    """The async twin of :func:`_ended`."""
+    import asyncio
+
+    run = child.frame.run
+    kernel = run.kernel
+    while True:
+        if child.run is not None:
+            hold = _owned(child.run)
+            suspension.open_hold(run, hold)
+            try:
+                await _run_ended(child.run)
+            finally:
+                suspension.close_hold(run, hold)
+            if child.run.status not in ("lost", "waiting"):
+                return None
+            child.run = kernel.runs.get(child.exec_id)
+            if child.run is not None:
+                continue
+        record = _suspended(child)
+        if record is None:
+            record = await asyncio.to_thread(outcome.wait_end, kernel, child.exec_id, None, None)
+        assert record is not None
+        if record.status != "waiting":
+            return record
+        goes_on = asyncio.Event()
+        hold = _let_go_of(child, record)
+        loop = asyncio.get_running_loop()
+        hold.woken = lambda: suspension.call_on(loop, goes_on.set)  # noqa: B023  this turn's event
+        due = 3600.0 if record.wake_at is None else (record.wake_at - run.clock.now()) / 1e6
+        suspension.open_hold(run, hold)
+        try:
+            if _suspended(child) and due > 0:
+                await asyncio.wait_for(goes_on.wait(), min(due, 3600.0))
+        except TimeoutError:
+            pass
+        finally:
+            suspension.close_hold(run, hold)
+        child.run = _go_on(child)
 
 
 async def ended_async(kernel: Any, exec_id: str, run: Run | None) -> ExecutionRecord | None:
@@ -200,14 +297,6 @@ async def _run_ended(run: Run) -> None:
 
 def _journal_end(child: Child, key: str, record: ExecutionRecord | None) -> Any:
     run = child.frame.run
-    if record is None and child.run is not None and child.run.status == "waiting":
-        record = run.journal.get(child.exec_id)
-    suspended = child.run is not None and child.run.status == "waiting"
-    # One that somebody else has continued since is not waited for here: this execution is due at once, and finds it.
-    if record is not None and (record.status == "waiting" or (suspended and record.status == "running")):
-        what = f"child execution {child.exec_id} of flow `{record.flow_name}`"
-        run.stop(ExecutionSuspended(what, record.wake_at, children=(child.exec_id,)))
-        run.check()
     now = run.clock.now()
     entry = Entry(EntryKind.VALUE, key, "result", 1, now, now)
     try:

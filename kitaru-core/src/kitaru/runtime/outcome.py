@@ -78,7 +78,7 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
     deadline = None if timeout is None else time.monotonic() + timeout
     if run is not None:
         if not run.done.wait(timeout):
-            raise _still_running(exec_id, timeout)
+            raise still_running(exec_id, timeout)
         # One that was let go of may have been continued by another process meanwhile.
         if run.status not in ("lost", "waiting"):
             return None
@@ -94,7 +94,7 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
         if status is ExecutionStatus.WAITING and not _about_to_go_on(kernel, record):
             return record
         if deadline is not None and time.monotonic() >= deadline:
-            raise _still_running(exec_id, timeout)
+            raise still_running(exec_id, timeout)
         time.sleep(_FOLLOW_SECONDS)
 
 
@@ -209,7 +209,8 @@ def _open_waits(kernel: Kernel, exec_id: str) -> list[WaitRecord]:
     return waits
 
 
-def _still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
+def still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
+    """The error for an execution that was not waited for any longer."""
     return KitaruTimeoutError(
         f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at "
         f"it with `kitaru executions get {exec_id}`."

@@ -59,6 +59,7 @@ class Run:
         self.notes: list[Entry] = []  # metadata and artifacts: committed with whatever is committed next
         self.submitted: Submissions | None = None  # its submitted calls, once there are any
         self.holds: list[Hold] = []
+        self.only_waits = False  # as the ticker saw it last: nothing is left to run but what waits
         self.children: list[str] = []
         self.stopping: ExecutionStopped | None = None
         self.waiters: set[threading.Event] = set()

@@ -15,11 +15,9 @@ from kitaru.journal.records import Entry, EntryKind, Payload, WaitRecord
 from kitaru.runtime import identity
 from kitaru.runtime.context import Frame, invocation_id
 from kitaru.runtime.control import ExecutionCancelled
-from kitaru.runtime.suspension import Hold, close_hold, next_key, open_hold
+from kitaru.runtime.suspension import Hold, call_on, close_hold, next_key, open_hold
 
 if TYPE_CHECKING:
-    import asyncio
-
     from kitaru.runtime.kernel import Kernel
     from kitaru.runtime.run import Run
 
@@ -164,7 +162,7 @@ async def _await_end(run: Run, asked: Asked, hold: Hold) -> None:
 
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    hold.woken = lambda: _call_on(loop, ended.set)
+    hold.woken = lambda: call_on(loop, ended.set)
     open_hold(run, hold)
     try:
         async with run.gate_released():
@@ -180,13 +178,6 @@ async def _await_end(run: Run, asked: Asked, hold: Hold) -> None:
     finally:
         close_hold(run, hold)
     run.check(asked.frame)
-
-
-def _call_on(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(callback)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        return
 
 
 def _withdraw(run: Run, asked: Asked, hold: Hold) -> None:
