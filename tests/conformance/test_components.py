@@ -93,5 +93,6 @@ class TestAcmeOrchestrator(OrchestratorConformance):
     def orchestrator(self, acme: PluginManager) -> Iterator[Any]:
         made = acme.flavor("orchestrator", "acme").build({})
         yield made
-        for process in made.processes:
-            process.wait(timeout=60)
+        for started in made.processes.values():
+            for process in started:
+                process.wait(timeout=60)
