@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kitaru.errors import KitaruBackendError, KitaruNotFoundError, KitaruUsageError
+from kitaru.errors import KitaruBackendError, KitaruNotFoundError
+from kitaru.stack.components import check_secret_name, check_secret_values
 from kitaru_local.config import LocalSecretStoreConfig
 from kitaru_local.files import replace_file, sync_directory
 from kitaru_local.secret_keys import make_key, read_key
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SUFFIX = ".json"
 _ENCRYPTED = "aes-256-gcm"
 _NONCE_BYTES = 12
@@ -55,7 +53,7 @@ class LocalSecretStore:
 
     def set(self, name: str, values: Mapping[str, str]) -> None:
         path = self._path(name)
-        checked = _checked(name, values)
+        checked = check_secret_values(values)
         with _errors(name, "written"):
             self._make_directory()
             replace_file(path, self._encrypted(name, checked))
@@ -114,27 +112,12 @@ class LocalSecretStore:
                 raise KitaruBackendError(_key_is_gone(self._directory))
 
     def _path(self, name: str) -> Path:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise KitaruUsageError(
-                f"{name!r:.80} is not the name of a secret: use up to 200 letters, digits, `.`, `_` and `-`."
-            )
-        return self._directory / f"{name}{_SUFFIX}"
+        return self._directory / f"{check_secret_name(name)}{_SUFFIX}"
 
     def _make_directory(self) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_IMODE(self._directory.stat().st_mode) != 0o700:
             self._directory.chmod(0o700)
-
-
-def _checked(name: str, values: Mapping[str, str]) -> dict[str, str]:
-    for key, value in values.items():
-        if not isinstance(key, str) or not _KEY.fullmatch(key):
-            raise KitaruUsageError(
-                f"secret `{name}` has a key that is not made of letters, digits and `_`, or begins with a digit."
-            )
-        if not isinstance(value, str) or not value:
-            raise KitaruUsageError(f"secret `{name}`: the value of `{key}` is empty or no text.")
-    return dict(values)
 
 
 def _missing(name: str) -> KitaruNotFoundError:
