@@ -66,8 +66,8 @@ def check_secret_name(name: str) -> str:
     """
     if not isinstance(name, str) or not _SECRET_NAME.fullmatch(name):
         raise KitaruUsageError(
-            f"{name!r:.80} is not the name of a secret: use up to 200 letters, digits, `.`, `_` and `-`, and begin with "
-            "a letter, digit or `_`."
+            f"{name!r:.80} is not the name of a secret: use up to 200 letters, digits, `.`, `_` and `-`, and begin "
+            "with a letter, digit or `_`."
         )
     return name
 
@@ -255,8 +255,8 @@ class ContainerRegistry(Protocol):
 class SecretStore(Protocol):
     """Named sets of secret values. Values appear in no error text and no log.
 
-    Names and values are checked by :func:`check_secret_name` and :func:`check_secret_values` (KitaruUsageError). A reader
-    sees what one ``set`` gave, whole. A name that was deleted can be used again at once.
+    Names and values are checked by :func:`check_secret_name` and :func:`check_secret_values` (KitaruUsageError). A
+    reader sees what one ``set`` gave, whole. A name that was deleted can be used again at once.
     """
 
     def get(self, name: str) -> dict[str, str]:
