@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ class TestLocalArtifactStore(ArtifactStoreConformance):
     def artifact_store(self, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
         settings = {"uri": f"file://{tmp_path}/artifacts", "sync": request.param}
         return plugin_manager().flavor("artifact_store", "local").build(settings)
+
+    @pytest.fixture
+    def grow_old(self, tmp_path: Path) -> Any:
+        return lambda key: os.utime(tmp_path / "artifacts" / key, (time.time() - 86_400,) * 2)
 
 
 class TestLocalLogStore(LogStoreConformance):
