@@ -31,7 +31,7 @@ def translate(error: Exception, path: str, doing: str) -> KitaruRuntimeError:
     if isinstance(error, (UnicodeEncodeError, OverflowError, apsw.TooBigError)):
         return KitaruSerializationError(
             f"cannot {doing} in the journal {path}: a name or value in it cannot be stored ({error}). Names and keys "
-            "must be text without lone surrogates; save a value of more than 1 GB as an artifact."
+            "must be text without lone surrogates, and what one row holds stays below 1 GB."
         )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)):
         what = "is not a SQLite database" if isinstance(error, apsw.NotADBError) else "is damaged"

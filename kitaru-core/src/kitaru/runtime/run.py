@@ -299,11 +299,18 @@ class Run:
 
         What a body returned is paid for: a full disk or a store that is away is no failure of the call.
         """
+        return self._stored(lambda: self.kernel.encode(value))
+
+    def store(self, codec: str, data: bytes) -> Payload:
+        """:meth:`Kernel.store`, as patient as :meth:`encode`."""
+        return self._stored(lambda: self.kernel.store(codec, data))
+
+    def _stored(self, store: Callable[[], Payload]) -> Payload:
         try:
-            return self.kernel.encode(value)
+            return store()
         except KitaruBackendError as error:
             made: list[Payload] = []
-            self.resend(lambda: made.append(self.kernel.encode(value)), error)
+            self.resend(lambda: made.append(store()), error)
             return made[0]
 
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:
