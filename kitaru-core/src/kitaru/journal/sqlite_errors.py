@@ -46,6 +46,16 @@ def translate(error: Exception, path: str, doing: str) -> KitaruRuntimeError:
     return KitaruJournalError(f"cannot {doing} in the journal {path}: {error}. Run `kitaru doctor`.")
 
 
+def refusal(path: str, *, forked: bool) -> KitaruJournalError:
+    """Why a journal that was closed, or that came here by a fork, does nothing any more."""
+    if forked:
+        return KitaruJournalError(
+            f"the journal {path} was opened before this process was forked, and a SQLite connection must not cross a "
+            "fork. Start flows in the parent, or use multiprocessing's `spawn` or `forkserver`."
+        )
+    return KitaruJournalError(f"the journal {path} is closed.")
+
+
 _SENTENCES: tuple[tuple[type[apsw.Error], str], ...] = (
     (
         apsw.FullError,

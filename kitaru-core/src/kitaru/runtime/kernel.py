@@ -224,6 +224,7 @@ class Kernel:
     def new_record(self, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExecutionRecord:
         """The record of an execution that is about to be created."""
         entrypoint.refuse_while_loading(spec.name)
+        interrupts.refuse_at_exit(spec.name)
         encoded = inputs.encode_inputs(spec.parameters, args, kwargs, self.codec, inline_limit=None)
         if len(encoded.data) > self.inputs_bytes_max:
             raise KitaruSerializationError(
@@ -411,8 +412,13 @@ class Kernel:
                 replay_source.attach(self, run)
         return run
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that made the kernel: it must not write, or drive anything."""
+        return os.getpid() != self._pid
+
     def _require_process(self) -> None:
-        if os.getpid() != self._pid:
+        if self.forked:
             raise KitaruRuntimeError(
                 "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in "
                 "the parent, or start processes with multiprocessing's `spawn` or `forkserver`."

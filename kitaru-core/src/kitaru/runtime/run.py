@@ -315,6 +315,8 @@ class Run:
 
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:
         """Repeat a write that failed or whose end is unknown until it succeeds or the lease is over."""
+        if self.kernel.forked:  # the child of a body that forked: the execution is its parent's
+            raise self.lose(error) from error
         pause = _RESEND_PAUSE_SECONDS
         while self.clock.elapsed() + pause < self.lease_deadline:
             time.sleep(pause)
