@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kitaru.stack import start_execution
-from kitaru.stack.components import OrchestratorCapability
+from kitaru.stack.components import OrchestratorCapability, OrchestratorStatus
 
 _CAPABILITIES = frozenset((OrchestratorCapability.IN_PROCESS, OrchestratorCapability.ISOLATED))
 
@@ -20,3 +22,16 @@ class LocalOrchestrator:
 
     def start(self, exec_id: str, *, journal_url: str) -> None:
         start_execution(exec_id, journal_url=journal_url)
+
+    def status(self, exec_id: str) -> OrchestratorStatus:
+        """There is no place of its own that could know more than the journal."""
+        del exec_id
+        return OrchestratorStatus.UNKNOWN
+
+    def cancel(self, exec_id: str) -> None:
+        """Nothing to end: the kernel notices a cancellation by itself, and its process goes on."""
+
+    def logs(self, exec_id: str) -> Iterator[str]:
+        """None: what an execution prints here is captured by its kernel."""
+        del exec_id
+        return iter(())

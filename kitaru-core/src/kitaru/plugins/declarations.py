@@ -44,6 +44,8 @@ class Flavor:
     config: str | None
     install: str | None
     source: Source
+    shown: tuple[str, ...] = ()
+    docs: str | None = None
 
     def build(self, settings: Mapping[str, Any]) -> Any:
         """The component, made as ``Implementation(config)`` with its checked config (None for a flavor without one).
@@ -89,7 +91,11 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class StackType:
-    """A way to make a stack of a few fields. ``fields`` says which of them it needs, takes or refuses."""
+    """A way to make a stack of a few fields, as one provider declared it: see ``Register.stack_type``.
+
+    ``fields`` says which of them it needs, takes or refuses. The methods call the provider's functions: they raise what
+    those raise, and KitaruPluginError when one cannot be loaded.
+    """
 
     name: str
     provider: str
@@ -97,17 +103,37 @@ class StackType:
     fields: Mapping[str, FieldRule]
     components: str
     source: Source
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    credentials: str | None = None
+    verify: str | None = None
+    engine: str | None = None
+    resources: tuple[str, ...] = ()
 
     def make_components(self, fields: Mapping[str, Any], place: Any) -> Any:
         """What the provider makes of the fields: a list of ``kitaru.stack.components.Component``."""
+        return self._function(self.components)(fields, place)
+
+    def parse_credentials(self, text: str | None) -> Any:
+        """The ``kitaru.stack.credentials.Credentials`` of a text; None for a type that takes none."""
+        return self._function(self.credentials)(text) if self.credentials is not None else None
+
+    def probes(self, fields: Mapping[str, Any], credentials: Any) -> Any:
+        """What the provider found when it looked: ``kitaru.stack.credentials.Probe``, none without ``verify``."""
+        return list(self._function(self.verify)(fields, credentials)) if self.verify is not None else []
+
+    def engine_stack(self, fields: Mapping[str, Any], credentials: Any) -> Any:
+        """The ``kitaru.stack.engine.EngineStack``; None for a type whose orchestrator needs no engine."""
+        return self._function(self.engine)(fields, credentials) if self.engine is not None else None
+
+    def _function(self, path: str) -> Callable[..., Any]:
         try:
-            function: Callable[[Mapping[str, Any], Any], Any] = load(self.components)
+            function: Callable[..., Any] = load(path)
         except (Exception, SystemExit) as error:
             raise KitaruPluginError(
-                f"stack type `{self.name}` of {self.source} cannot be loaded from `{self.components}`: "
+                f"stack type `{self.name}` of {self.source} cannot be loaded from `{path}`: "
                 f"{type(error).__name__}: {error}."
             ) from error
-        return function(fields, place)
+        return function
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kitaru.errors import KitaruUsageError
@@ -50,6 +50,8 @@ class Register:
         config: str | None = None,
         implementation: str,
         install: str | None = None,
+        shown: Sequence[str] = (),
+        docs: str | None = None,
     ) -> None:
         """A flavor of a component kind.
 
@@ -60,6 +62,8 @@ class Register:
                 as keyword arguments and raises ValueError for bad ones. Left out: the flavor has no settings.
             implementation: ``"module:Class"``, called with the config (or None) as its only argument.
             install: command that installs what it needs, shown when it cannot be imported.
+            shown: settings that ``kitaru stack show`` lists, in this order; ``"key=label"`` shows ``key`` as ``label``.
+            docs: address of the page that explains its settings, shown when they do not fit.
         """
         if kind not in COMPONENT_KINDS:
             raise KitaruUsageError(f"unknown component kind {kind!r}: there are {', '.join(COMPONENT_KINDS)}.")
@@ -70,13 +74,30 @@ class Register:
             self._path("config", config) if config is not None else None,
             install,
             self._source,
+            tuple(shown),
+            docs,
         )
         self._add((kind, name), flavor)
 
     def stack_type(
-        self, name: str, *, provider: str, display: str, fields: Mapping[str, FieldRule], components: str
+        self,
+        name: str,
+        *,
+        provider: str,
+        display: str,
+        fields: Mapping[str, FieldRule],
+        components: str,
+        defaults: Mapping[str, str] | None = None,
+        credentials: str | None = None,
+        verify: str | None = None,
+        engine: str | None = None,
+        resources: Sequence[str] = (),
     ) -> None:
         """A type of stack.
+
+        All functions get the fields as a mapping of texts: trimmed, without the absent and blank ones, with the
+        defaults filled in, and never the credentials. They raise KitaruUsageError for what cannot be (a missing
+        bucket, a registry without a project); none but ``verify`` uses the network.
 
         Args:
             name: what ``--type`` takes. Several providers may supply one name.
@@ -85,6 +106,14 @@ class Register:
             fields: rule per field: ``"required"``, ``"optional"`` or ``"forbidden"`` (also when it is left out).
             components: ``"module:function"``, called as ``function(fields, place)`` with the given fields as a mapping
                 and the ``kitaru.stack.components.Place`` it is made for; gives a list of ``Component``.
+            defaults: what an optional field is when it is left out or blank.
+            credentials: ``"module:function"``, called as ``function(text_or_None)``; gives
+                ``kitaru.stack.credentials.Credentials``. Left out: a stack of this type takes no credentials.
+            verify: ``"module:function"``, called as ``function(fields, credentials)``; signs in, looks at everything
+                the fields name, and gives a ``kitaru.stack.credentials.Probe`` for each. Bounded by timeouts.
+            engine: ``"module:function"``, called as ``function(fields, credentials)``; gives the
+                ``kitaru.stack.engine.EngineStack`` that runs it. Left out: its orchestrator needs no engine.
+            resources: fields that ``kitaru stack create`` sums up, in this order; ``"provider"`` is the provider.
         """
         for field, rule in fields.items():
             if rule not in FIELD_RULES:
@@ -98,6 +127,11 @@ class Register:
             dict(fields),
             self._path("components", components),
             self._source,
+            dict(defaults or {}),
+            self._optional_path("credentials", credentials),
+            self._optional_path("verify", verify),
+            self._optional_path("engine", engine),
+            tuple(resources),
         )
         self._add(("stack_type", name, provider), made)
 
@@ -139,6 +173,9 @@ class Register:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise KitaruUsageError(f"{what} name {name!r}: use lower-case letters, digits, dots, dashes, underscores.")
         return name
+
+    def _optional_path(self, what: str, path: Any) -> str | None:
+        return None if path is None else self._path(what, path)
 
     @staticmethod
     def _path(what: str, path: Any) -> str:

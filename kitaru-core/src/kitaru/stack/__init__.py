@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["start_execution"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kitaru.stack.components import Place
+
+__all__ = ["start_execution", "this_place"]
 
 
 def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
@@ -26,3 +31,15 @@ def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
     from kitaru.stack.assembly import kernel_to_start_on
 
     kernel_to_start_on(journal_url).start(exec_id)
+
+
+def this_place() -> Place:
+    """This installation, as stacks are made for it: for commands of plugins that look after something there.
+
+    Raises KitaruUsageError when a setting is bad.
+    """
+    from kitaru.config import settings
+    from kitaru.stack.components import Place
+
+    resolved = settings.resolve()
+    return Place(resolved.config_directory, resolved.durability)

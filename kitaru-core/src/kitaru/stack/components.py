@@ -7,7 +7,8 @@ component and the reason, and never a secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +20,16 @@ from kitaru.journal.log_records import LogRecord
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of a stack: a flavor of a kind, and its settings as plain data."""
+    """One part of a stack: a flavor of a kind, and its settings as plain data.
+
+    ``credentials``: the stack's credentials, which are never part of ``settings``, are added to them as the setting
+    ``credentials`` (see ``kitaru.stack.credentials``) whenever this component is made.
+    """
 
     kind: str
     flavor: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,39 @@ def check_key(key: str) -> str:
 
 
 _KEY_CHARACTERS_MAX = 900
+
+
+def check_secret_name(name: str) -> str:
+    """The name of a secret as it is, if it may be used: up to 200 of ``A-Za-z0-9._-``, beginning with no dot or dash.
+
+    Every secret store calls this first, so that no name leads out of its place. Raises KitaruUsageError.
+    """
+    if not isinstance(name, str) or not _SECRET_NAME.fullmatch(name):
+        raise KitaruUsageError(
+            f"{name!r:.80} is not the name of a secret: use up to 200 letters, digits, `.`, `_` and `-`, and begin "
+            "with a letter, digit or `_`."
+        )
+    return name
+
+
+def check_secret_values(values: Mapping[str, str]) -> dict[str, str]:
+    """The values of a secret, if they may be: at least one, under keys that could be environment variables.
+
+    Every secret store calls this first. Raises KitaruUsageError, which quotes neither a value nor a key that is none.
+    """
+    if not values:
+        raise KitaruUsageError("a secret has at least one value: KEY=value.")
+    for key, value in values.items():
+        if not isinstance(key, str) or not _SECRET_KEY.fullmatch(key):
+            # The key is not quoted: who mixes up key and value has typed the secret there.
+            raise KitaruUsageError("a secret's keys are made of letters, digits and `_`, and begin with no digit.")
+        if not isinstance(value, str) or not value:
+            raise KitaruUsageError(f"the value of `{key}` is empty or no text.")
+    return dict(values)
+
+
+_SECRET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_SECRET_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @runtime_checkable
@@ -127,16 +166,27 @@ class OrchestratorCapability(StrEnum):
     """What an orchestrator can do beyond starting an execution."""
 
     IN_PROCESS = "in_process"  # the kernel runs in the process that calls ``start``: executions are created as owned
-    ISOLATED = "isolated"  # it can run one checkpoint call in a process or pod of its own
+    ISOLATED = "isolated"  # it can run one checkpoint call in a process or pod of its own: see IsolatingOrchestrator
+
+
+class OrchestratorStatus(StrEnum):
+    """What the place where an execution was started says of it. The journal, not this, says how the execution is."""
+
+    UNKNOWN = "unknown"  # it knows nothing of this execution, or says something that has no meaning here
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"  # the process or pod ended well; the execution in it may have failed or be waiting
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @runtime_checkable
 class Orchestrator(Protocol):
-    """Decides where the kernel runs."""
+    """Decides where the kernel runs, and nothing else."""
 
     @property
     def capabilities(self) -> frozenset[OrchestratorCapability]:
-        """What it can do."""
+        """What it can do. Raises KitaruFeatureNotAvailableError when it can start nothing here, and why."""
 
     def start(self, exec_id: str, *, journal_url: str) -> None:
         """Have ``kitaru.stack.start_execution(exec_id, journal_url=journal_url)`` called wherever the kernel is to run.
@@ -145,6 +195,50 @@ class Orchestrator(Protocol):
         end. Starting an execution that runs already raises what ``start_execution`` raises, or starts nothing.
 
         Raises KitaruBackendError when it cannot be started; the execution can then be resumed.
+        """
+
+    def status(self, exec_id: str) -> OrchestratorStatus:
+        """What the place says of the newest start of an execution; never raises for one it does not know."""
+
+    def cancel(self, exec_id: str) -> None:
+        """End the process or pod that was started for an execution; none is fine.
+
+        Called after the journal has recorded the cancellation, for what does not notice it by itself.
+        """
+
+    def logs(self, exec_id: str) -> Iterator[str]:
+        """What the place itself printed, line by line, oldest first: of its start, before there is a kernel to capture
+        anything. None for an execution it does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsolatedCall:
+    """One attempt of a checkpoint call with ``runtime="isolated"``, for whoever runs it elsewhere.
+
+    ``request`` is handed, byte for byte, to ``kitaru.stack.serve_call`` in the other process; ``output`` is told the
+    lines it prints ("stdout" or "stderr", text); ``stopped`` is asked often (every 0.1 s or so) and says that the
+    result is not wanted any more: the execution was cancelled or the attempt's time is up.
+    """
+
+    exec_id: str
+    call_id: str
+    name: str
+    request: bytes
+    output: Callable[[str, str], None]
+    stopped: Callable[[], bool]
+
+
+@runtime_checkable
+class IsolatingOrchestrator(Protocol):
+    """An orchestrator with the capability ``ISOLATED``."""
+
+    def run_call(self, call: IsolatedCall) -> bytes | None:
+        """Run one call in a process or pod of its own and return what ``serve_call`` returned there; blocks.
+
+        None when ``call.stopped`` said so: the process has been ended then.
+
+        Raises KitaruBackendError when the process could not be started or died without an answer (with its exit code
+        or signal).
         """
 
 
@@ -162,7 +256,11 @@ class ContainerRegistry(Protocol):
 
 @runtime_checkable
 class SecretStore(Protocol):
-    """Named sets of secret values. Values appear in no error text and no log."""
+    """Named sets of secret values. Values appear in no error text and no log.
+
+    Names and values are checked by :func:`check_secret_name` and :func:`check_secret_values` (KitaruUsageError). A
+    reader sees what one ``set`` gave, whole. A name that was deleted can be used again at once.
+    """
 
     def get(self, name: str) -> dict[str, str]:
         """The values of a secret. Raises KitaruNotFoundError when there is none of this name."""

@@ -11,6 +11,7 @@ import pytest
 
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruError, KitaruUsageError
 from kitaru.stack.components import ArtifactStore, SweepableStore
+from kitaru.testing.conformance.artifact_store_trouble import ArtifactStoreTrouble
 
 GrowOld = Callable[[str], None]
 _HOUR = 3600.0
@@ -35,11 +36,11 @@ class _Torn(io.RawIOBase):
         return b"half" * 1000
 
 
-class ArtifactStoreConformance:
+class ArtifactStoreConformance(ArtifactStoreTrouble):
     """Needs the fixture ``artifact_store``: an empty store. Keys used begin with ``conformance/``.
 
-    A store that has ``delete_stale`` (see :class:`kitaru.stack.components.SweepableStore`) supplies the fixture
-    ``grow_old`` too.
+    Optional fixtures: ``flavor_settings`` and ``unreachable_artifact_store``, see ``ArtifactStoreTrouble``. A store
+    that has ``delete_stale`` (see :class:`kitaru.stack.components.SweepableStore`) supplies ``grow_old`` too.
     """
 
     @pytest.fixture
