@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ class TestLocalArtifactStore(ArtifactStoreConformance):
         (tmp_path / "file").touch()
         settings = {"uri": f"file://{tmp_path}/file/artifacts"}
         return plugin_manager().flavor("artifact_store", "local").build(settings)
+
+    @pytest.fixture
+    def grow_old(self, tmp_path: Path) -> Any:
+        return lambda key: os.utime(tmp_path / "artifacts" / key, (time.time() - 86_400,) * 2)
 
 
 class TestLocalLogStore(LogStoreConformance):

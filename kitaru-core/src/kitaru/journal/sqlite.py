@@ -27,7 +27,7 @@ from kitaru.journal.records import (
     Payload,
     WaitRecord,
 )
-from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
+from kitaru.journal.sqlite_errors import TRANSLATED, refusal, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
 from kitaru.journal.sqlite_retention import SqliteRetention
@@ -448,12 +448,7 @@ class SqliteJournal(SqliteRetention):
         return self._now() + round(lease_seconds * 1e6)
 
     def _refuse(self) -> None:
-        if self._forked:
-            raise KitaruJournalError(
-                f"the journal {self.path} was opened before this process was forked, and a SQLite connection must not "
-                "cross a fork. Start flows in the parent, or use multiprocessing's `spawn` or `forkserver`."
-            )
-        raise KitaruJournalError(f"the journal {self.path} is closed.")
+        raise refusal(self.path, forked=self._forked)
 
     def mark_forked(self) -> None:
         """In a forked child: refuse every further use. Nothing inherited is closed, which could touch the parent's

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import apsw
 
-from kitaru.errors import KitaruJournalError
 from kitaru.journal import sqlite_retention, sqlite_waits
 from kitaru.journal import sqlite_rows as rows
 from kitaru.journal.migrations import SCHEMA_VERSION
@@ -24,7 +23,7 @@ from kitaru.journal.records import (
     TallyQuery,
     WaitRecord,
 )
-from kitaru.journal.sqlite_errors import translated
+from kitaru.journal.sqlite_errors import refusal, translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
 from kitaru.journal.tallies import SQL
 from kitaru.journal.transitions import Alive, not_found
@@ -56,6 +55,7 @@ class ListingReader:
         self._path = path
         self._now = now
         self._lock = threading.Lock()
+        self._forked = False
         self._connection: apsw.Connection | None = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
         self._connection.set_busy_timeout(30_000)
         self._connection.create_scalar_function("kitaru_gone", cast("Any", self._is_gone), 1)
@@ -66,7 +66,7 @@ class ListingReader:
     def _reading(self, doing: str) -> Iterator[apsw.Connection]:
         with self._lock:
             if self._connection is None:
-                raise KitaruJournalError(f"the journal {self._path} is closed, or was opened before a fork.")
+                raise refusal(self._path, forked=self._forked)
             with translated(self._path, doing):
                 yield self._connection
 
@@ -222,6 +222,7 @@ class ListingReader:
     def mark_forked(self) -> None:
         """In a forked child: refuse every further use. The connection is kept, unused, so that nothing closes it."""
         self._lock = threading.Lock()
+        self._forked = True
         _inherited.append(self._connection)
         self._connection = None
 

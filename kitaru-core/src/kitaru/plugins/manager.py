@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -242,6 +243,15 @@ def _kind(key: tuple[str, ...]) -> str:
 
 _manager: PluginManager | None = None
 _lock = threading.Lock()
+
+
+def _unlock() -> None:
+    """In a forked child: a lock that another thread of the parent held would never be released."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def plugin_manager() -> PluginManager:

@@ -45,7 +45,7 @@ class Drivers:
 
 class _Driver(threading.Thread):
     def __init__(self, drivers: Drivers, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, daemon=False)  # whatever the thread that starts it is
         self.drivers = drivers
         self.work: Callable[[], None] | None = work
         self.wake = threading.Lock()

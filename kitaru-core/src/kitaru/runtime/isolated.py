@@ -15,7 +15,13 @@ import threading
 import time
 from typing import Any
 
-from kitaru.errors import FailureOrigin, KitaruContextError, KitaruRuntimeError, KitaruUsageError
+from kitaru.errors import (
+    FailureOrigin,
+    KitaruContextError,
+    KitaruRuntimeError,
+    KitaruSerializationError,
+    KitaruUsageError,
+)
 from kitaru.journal.codec import Codec
 from kitaru.runtime import apart, entrypoint, failures, notes
 from kitaru.runtime.context import Frame, current_frame, idempotency_key, invocation_id
@@ -187,7 +193,11 @@ def serve(write_fd: int) -> None:
         definition = entrypoint.load(head["entrypoint"])
         args, kwargs = codec.decode(head["codec"], data[4 + length :])
         value = _call(definition, run, head, tuple(args), kwargs)
-        encoded = codec.encode(value)
+        try:
+            encoded = codec.encode(value)
+        except KitaruSerializationError as error:
+            error.args = (f"the result of checkpoint `{head['name']}` cannot be stored: {error}",)
+            raise
         answer: dict[str, Any] = {"codec": encoded.codec}
         body = bytes(encoded.data)
     except BaseException as error:  # reported, and raised again by the process that asked

@@ -16,7 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
+from kitaru.errors import (
+    KitaruCorruptionError,
+    KitaruLeaseError,
+    KitaruRuntimeError,
+    KitaruSerializationError,
+    KitaruStateError,
+)
 from kitaru.journal.codec import Codec, parse_json
 from kitaru.journal.protocol import Journal
 from kitaru.journal.records import Claimed, Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
@@ -36,6 +42,12 @@ if TYPE_CHECKING:
 RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
 #: Recovery gives an execution up after it took this many owners down with it (design 13.14).
 OWNERS_LOST_MAX = 10
+#: One value (a result, an artifact, an answer), encoded. Every value is held in memory whole, several times over, by
+#: whoever stores or reads it.
+VALUE_BYTES_MAX = 1024**3
+#: The inputs of a flow, encoded, all together. They are kept in the journal itself: PostgreSQL takes no row that is
+#: 1 GB as text, which is twice as long, and SQLite none of 1 GB.
+INPUTS_BYTES_MAX = 256 * 1024**2
 
 
 class BlobStore(Protocol):
@@ -86,6 +98,8 @@ class Kernel:
         hold_seconds: float = HOLD_SECONDS,
         max_concurrency: int = 16,
         inline_bytes_max: int = 16 * 1024,
+        value_bytes_max: int = VALUE_BYTES_MAX,
+        inputs_bytes_max: int = INPUTS_BYTES_MAX,
         capture: Capture | None = None,
         events: EventSink | None = None,
     ) -> None:
@@ -96,6 +110,8 @@ class Kernel:
         self.hold_seconds = hold_seconds
         self.max_concurrency = max_concurrency
         self.inline_bytes_max = inline_bytes_max
+        self.value_bytes_max = value_bytes_max
+        self.inputs_bytes_max = inputs_bytes_max
         self.capture = capture
         self.events = events
         self.runs: dict[str, Run] = {}
@@ -113,15 +129,23 @@ class Kernel:
     def encode(self, value: Any) -> Payload:
         """Encode a value; a large one is in the artifact store before this returns.
 
-        Raises KitaruSerializationError when it cannot be stored.
+        Raises KitaruSerializationError when it cannot be stored, or takes more than ``value_bytes_max``.
         """
         encoded = self.codec.encode(value)
         return self.store(encoded.codec, encoded.data)
 
     def store(self, codec: str, data: bytes) -> Payload:
-        """The payload of encoded bytes; large ones are in the artifact store before this returns."""
-        digest = hashlib.sha256(data).digest()
+        """The payload of encoded bytes; large ones are in the artifact store before this returns.
+
+        Raises KitaruSerializationError, with size and limit, when they are more than ``value_bytes_max``.
+        """
         size = len(data)
+        if size > self.value_bytes_max:
+            raise KitaruSerializationError(
+                f"it takes {size:,} bytes encoded, and one value may take up to {self.value_bytes_max:,} bytes. Give "
+                "it in parts (one checkpoint call each), or write it to a place of your own and give its address."
+            )
+        digest = hashlib.sha256(data).digest()
         if size <= self.inline_bytes_max:
             return Payload(codec, digest, size, data, None)
         ref = f"sha256/{digest.hex()}"
@@ -201,7 +225,14 @@ class Kernel:
     def new_record(self, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExecutionRecord:
         """The record of an execution that is about to be created."""
         entrypoint.refuse_while_loading(spec.name)
+        interrupts.refuse_at_exit(spec.name)
         encoded = inputs.encode_inputs(spec.parameters, args, kwargs, self.codec, inline_limit=None)
+        if len(encoded.data) > self.inputs_bytes_max:
+            raise KitaruSerializationError(
+                f"the inputs of flow `{spec.name}` take {len(encoded.data):,} bytes encoded, and they may take up to "
+                f"{self.inputs_bytes_max:,} bytes: the journal keeps them whole. Pass the address of a large value, "
+                "and load it in a checkpoint."
+            )
         now = self.clock.now()
         return ExecutionRecord(
             exec_id=str(uuid.uuid4()),
@@ -392,8 +423,13 @@ class Kernel:
                 replay_source.attach(self, run)
         return run
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that made the kernel: it must not write, or drive anything."""
+        return os.getpid() != self._pid
+
     def _require_process(self) -> None:
-        if os.getpid() != self._pid:
+        if self.forked:
             raise KitaruRuntimeError(
                 "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in "
                 "the parent, or start processes with multiprocessing's `spawn` or `forkserver`."

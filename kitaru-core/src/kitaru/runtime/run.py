@@ -297,15 +297,24 @@ class Run:
 
         What a body returned is paid for: a full disk or a store that is away is no failure of the call.
         """
+        return self._stored(lambda: self.kernel.encode(value))
+
+    def store(self, codec: str, data: bytes) -> Payload:
+        """:meth:`Kernel.store`, as patient as :meth:`encode`."""
+        return self._stored(lambda: self.kernel.store(codec, data))
+
+    def _stored(self, store: Callable[[], Payload]) -> Payload:
         try:
-            return self.kernel.encode(value)
+            return store()
         except KitaruBackendError as error:
             made: list[Payload] = []
-            self.resend(lambda: made.append(self.kernel.encode(value)), error)
+            self.resend(lambda: made.append(store()), error)
             return made[0]
 
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:
         """Repeat a write that failed or whose end is unknown until it succeeds or the lease is over."""
+        if self.kernel.forked:  # the child of a body that forked: the execution is its parent's
+            raise self.lose(error) from error
         pause = _RESEND_PAUSE_SECONDS
         while self.clock.elapsed() + pause < self.lease_deadline:
             time.sleep(pause)

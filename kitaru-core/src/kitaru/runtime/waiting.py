@@ -10,7 +10,13 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import KitaruContextError, KitaruStateError, KitaruUsageError, KitaruWaitExpiredError
+from kitaru.errors import (
+    KitaruContextError,
+    KitaruSerializationError,
+    KitaruStateError,
+    KitaruUsageError,
+    KitaruWaitExpiredError,
+)
 from kitaru.journal.records import Entry, EntryKind, Payload, WaitRecord
 from kitaru.runtime import identity
 from kitaru.runtime.context import Frame, invocation_id
@@ -198,7 +204,12 @@ def _expire(run: Run, asked: Asked, hold: Hold) -> None:
     """Apply the deadline, unless somebody was faster."""
     assert hold.wait is not None
     default = asked.question.on_expiry
-    payload = None if default is RAISES else run.kernel.encode(default)
+    try:
+        payload = None if default is RAISES else run.encode(default)
+    except KitaruSerializationError as error:
+        raise KitaruSerializationError(
+            f"the on_expiry value of wait `{hold.wait.name}` cannot be stored: {error}"
+        ) from error.__cause__
     try:
         hold.wait = run.resolve_wait(hold.wait, "expired", payload)
     except KitaruStateError:

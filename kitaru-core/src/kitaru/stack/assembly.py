@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,15 @@ _latest: _Open | None = None
 _lock = threading.Lock()
 _clock_factory: Callable[[], Clock] = Clock
 _starting = threading.local()
+
+
+def _unlock() -> None:
+    """In a forked child: a lock that another thread of the parent held would never be released."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def open_kernel(

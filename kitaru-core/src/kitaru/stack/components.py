@@ -102,6 +102,9 @@ class ArtifactStore(Protocol):
         Atomic: a reader sees all of the old content (or nothing) or all of the new, also after a crash. Putting
         the same content again is a no-op; other content replaces the old. Where the installation promises full
         durability, the bytes survive power loss once this returns.
+
+        Raises KitaruSerializationError for content that is larger than this store takes, whenever it is tried: it is
+        not sent again. KitaruBackendError for what a later try may well do.
         """
 
     def get(self, key: str) -> bytes:
