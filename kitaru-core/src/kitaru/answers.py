@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruUsageError, KitaruWaitValidationError
 from kitaru.runtime import waiting
+from kitaru.runtime.specs import stack_of
 
 if TYPE_CHECKING:
     from kitaru.journal.records import WaitRecord
@@ -50,7 +51,8 @@ def accept(kernel: Kernel, wait: WaitRecord, value: Any) -> WaitRecord:
     been ended before or its deadline is over.
     """
     plain = check(wait.schema, value, wait=wait.name, exec_id=wait.exec_id)
-    return waiting.resolve(kernel, wait, "answered", kernel.encode(plain))
+    stack = stack_of(kernel.journal.get(wait.exec_id).spec)
+    return waiting.resolve(kernel, wait, "answered", kernel.encode(plain, stack))
 
 
 def check(schema: dict[str, Any] | None, value: Any, *, wait: str, exec_id: str) -> Any:

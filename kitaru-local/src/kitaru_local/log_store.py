@@ -27,6 +27,8 @@ class LocalLogStore:
     new line even after a crash tore the last one; a torn line is left out when reading.
     """
 
+    prompt = True  # a write to a local file: nothing to wait for in the background
+
     def __init__(self, config: LocalLogStoreConfig) -> None:
         self._directory = config.path
         self._cursors: OrderedDict[str, tuple[int, int, int]] = OrderedDict()  # file -> inode, lines, bytes behind them

@@ -251,22 +251,22 @@ def makes_large() -> bytes:
 
 
 def test_a_store_that_does_not_answer_is_waited_for_and_is_never_the_calls_failure(kernel: Kernel) -> None:
-    store = kernel.blobs()
+    store = kernel.values
     flaky = Flaky(store, 3)
-    kernel.blobs = lambda: flaky
+    kernel.values = flaky
     assert makes_large.run().wait(timeout=20) == bytes(100_000)
     assert ran == [100_000]
 
 
 def test_a_store_that_stays_away_leaves_the_execution_interrupted(kernel: Kernel) -> None:
-    store = kernel.blobs()
+    store = kernel.values
     away = Flaky(store, 10**6)
     kernel.lease_seconds = 0.3
-    kernel.blobs = lambda: away
+    kernel.values = away
     handle = makes_large.run()
     with pytest.raises(KitaruStateError, match="interrupted"):
         handle.wait(timeout=20)
-    kernel.blobs, kernel.lease_seconds = (lambda: store), 30
+    kernel.values, kernel.lease_seconds = store, 30
     deadline = time.monotonic() + 5
     while handle.status != "interrupted" and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -24,6 +24,7 @@ from kitaru.errors import KitaruCorruptionError, KitaruError, KitaruNotFoundErro
 from kitaru.journal.log_records import LogRecord
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Payload, WaitRecord
 from kitaru.journal.transitions import FINISHED
+from kitaru.runtime import children
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
@@ -39,7 +40,7 @@ _CHUNK = 1024 * 1024
 _RECORD_BYTES = ("inputs_digest", "inputs", "seed")
 
 
-def write(kernel: Kernel, exec_id: str, path: str, store: Callable[[], ArtifactStore], logs: LogStore) -> None:
+def write(kernel: Kernel, exec_id: str, path: str, logs: LogStore) -> None:
     """See ``Executions.export``."""
     record = kernel.journal.get(exec_id)
     if record.status not in FINISHED:
@@ -65,7 +66,7 @@ def write(kernel: Kernel, exec_id: str, path: str, store: Callable[[], ArtifactS
                 archive.writestr(name, data)
                 manifest["members"][name] = [len(data), hashlib.sha256(data).hexdigest()]
             for digest, payload in kept.items():
-                data = store().get(payload.ref or "")
+                data = kernel.values.get(payload.ref or "")
                 if hashlib.sha256(data).hexdigest() != digest:
                     raise KitaruCorruptionError(
                         f"artifact {payload.ref} of execution {exec_id} does not hold the bytes that were written: it "
@@ -106,7 +107,7 @@ class _Import:
 
     def store(self, store: Callable[[], ArtifactStore], logs: LogStore) -> str:
         try:
-            record = _record(json.loads(self._read("execution.json")))
+            record = _at_home(_record(json.loads(self._read("execution.json"))))
             entries = [_entry(one) for one in self._json_lines("entries.jsonl")]
             waits = [_wait(record.exec_id, one) for one in self._json_lines("waits.jsonl")]
             _check_order(entries, waits)
@@ -206,7 +207,9 @@ def _unpacked(text: str | None) -> bytes | None:
 def _packed_payload(payload: Payload | None) -> list[Any] | None:
     if payload is None:
         return None
-    return [payload.codec, payload.digest.hex(), payload.size, _packed(payload.data), payload.ref]
+    # Where it lies here means nothing elsewhere: in the file it is named by its digest.
+    ref = None if payload.ref is None else f"sha256/{payload.digest.hex()}"
+    return [payload.codec, payload.digest.hex(), payload.size, _packed(payload.data), ref]
 
 
 def _payload(packed: list[Any] | None) -> Payload | None:
@@ -238,6 +241,15 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
     if str(UUID(record.exec_id)) != record.exec_id or record.status not in FINISHED:
         raise ValueError("it is no execution that has ended")
     _check_types(record, _RECORD_TYPES)
+    return record
+
+
+def _at_home(record: ExecutionRecord) -> ExecutionRecord:
+    """``record`` without what says in which stores it lay elsewhere: here it lies in those of the default stack."""
+    resolved = record.spec.get("resolved_execution")
+    if isinstance(resolved, dict):
+        kept = {name: value for name, value in resolved.items() if name not in children.HOME or name == "stack"}
+        record.spec = {**record.spec, "resolved_execution": kept}
     return record
 
 

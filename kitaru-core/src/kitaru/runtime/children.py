@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from kitaru.errors import FailureOrigin, KitaruError, KitaruExecutionError, KitaruLeaseError, KitaruStateError
@@ -11,7 +12,11 @@ from kitaru.runtime import calls, failures, identity, inputs, matching, outcome
 from kitaru.runtime.context import Frame
 from kitaru.runtime.control import ExecutionSuspended
 from kitaru.runtime.run import Run
-from kitaru.runtime.specs import FlowSpec
+from kitaru.runtime.specs import FlowSpec, stack_of
+from kitaru.statuses import ExecutionStatus
+
+#: What the frozen spec of an execution says of where it belongs.
+HOME = ("stack", "stack_id", "artifact_store", "log_store")
 
 
 class Child:
@@ -28,11 +33,13 @@ class Child:
 
 
 def start_child(
-    frame: Frame, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], stack_name: str | None
+    frame: Frame, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], home: Mapping[str, Any] | None
 ) -> Child:
     """Start ``spec`` as a child of the running flow, or find the child that an earlier owner started here.
 
-    The call and the child's execution are committed in one fenced transaction.
+    The call and the child's execution are committed in one fenced transaction. ``home``: what the frozen spec of a
+    start says of its stack; None: the parent's. A child on its parent's stack runs in its parent's process, one on
+    another stack where that has it.
     """
     run = frame.run
     kernel = run.kernel
@@ -48,10 +55,13 @@ def start_child(
         exec_id = recorded.first.detail["exec_id"]
         return Child(frame, child_frame.key, exec_id, _continue(run, exec_id, spec, reopened=recorded.outcome is None))
     record = kernel.new_record(spec, args, kwargs)
-    record.stack_name = stack_name
+    record.stack_name = run.record.stack_name if home is None else home["stack"]
     record.parent_exec_id, record.parent_call_key = run.exec_id, child_frame.key
     # The parent's own settings are not its children's: theirs come from their `.run()` and decorator.
     inherited = run.record.spec.get("resolved_execution") or {}
+    if home is not None:
+        inherited = {name: value for name, value in inherited.items() if name not in HOME}
+        inherited.update((name, value) for name, value in home.items() if value is not None)
     resolved = {**inherited, "cache": spec.cache, "retries": spec.retries}
     record.spec = {**run.record.spec, "resolved_execution": resolved}
     now = run.clock.now()
@@ -67,16 +77,27 @@ def start_child(
         None,
         {"exec_id": record.exec_id},
     )
+    away = lives_elsewhere(run, record)
     if run.buffered or run.notes or run.inflight:
         run.flush()
+    owner = None if away else kernel.owner
     try:
-        created = run.journal.create_child(run.lease, entry, record, kernel.owner, kernel.lease_seconds)
+        created = run.journal.create_child(run.lease, entry, record, owner, kernel.lease_seconds)
     except KitaruLeaseError as error:
         raise run.lose(error) from error
-    assert created.lease is not None
+    if created.lease is None:
+        assert kernel.places is not None
+        kernel.places.start(created.record)
+        return Child(frame, child_frame.key, record.exec_id, None)
     child_run = Run(kernel, created.record, created.lease, spec, None)
     kernel.prepare(child_run, args, kwargs)
     return Child(frame, child_frame.key, record.exec_id, kernel.start(record.exec_id))
+
+
+def lives_elsewhere(run: Run, record: ExecutionRecord) -> bool:
+    """Whether an execution that belongs to ``run`` (its child, its parent) runs in another place than ``run`` does."""
+    places = run.kernel.places
+    return places is not None and stack_of(record.spec) != run.stack and places.elsewhere(record)
 
 
 def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
@@ -86,8 +107,11 @@ def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run 
         return known
     if known is not None:  # an earlier owner in this process is letting go of it: continue once it has
         _wait_run(run, known, None)
-    _, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
+    record, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
     try:
+        if lives_elsewhere(run, record):
+            _continue_elsewhere(run, record, status, reopened=reopened)
+            return None
         if status == "failed" and reopened:
             return kernel.retry(exec_id, spec)
         if not status.finished:
@@ -95,6 +119,16 @@ def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run 
     except KitaruStateError:  # somebody else drives it: its journal will say how it ends
         return None
     return None
+
+
+def _continue_elsewhere(run: Run, record: ExecutionRecord, status: ExecutionStatus, *, reopened: bool) -> None:
+    places = run.kernel.places
+    assert places is not None
+    if status == "failed" and reopened:
+        run.kernel.reopen(record.exec_id)
+    elif status.finished or status is ExecutionStatus.RUNNING:
+        return
+    places.start(record)
 
 
 def result(child: Child, timeout: float | None) -> Any:
@@ -118,7 +152,11 @@ def result(child: Child, timeout: float | None) -> Any:
         child.reads -= 1
     if child.run is not None and child.run.status == "waiting":
         return _journal_end(child, key, None)
-    record = outcome.wait_end(run.kernel, child.exec_id, child.run, timeout if child.run is None else 0)
+    if child.run is None:
+        with run.blocked():
+            record = outcome.wait_end(run.kernel, child.exec_id, None, timeout, run.check)
+    else:
+        record = outcome.wait_end(run.kernel, child.exec_id, child.run, 0)
     return _journal_end(child, key, record)
 
 

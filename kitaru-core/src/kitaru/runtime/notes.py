@@ -89,7 +89,7 @@ def take_over(frame: Frame, note: dict[str, Any], data: bytes) -> None:
     if note["kind"] == "metadata":
         log_metadata(frame, note["values"])
     else:
-        payload = frame.run.kernel.store(note["codec"], data)
+        payload = frame.run.kernel.store(note["codec"], data, frame.run.stack)
         _save_payload(frame, note["name"], payload, note["type"], note["tags"])
 
 

@@ -14,7 +14,7 @@ from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
 from kitaru.runtime.lineage import Lineage
-from kitaru.runtime.specs import as_started
+from kitaru.runtime.specs import as_started, stack_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -45,6 +45,7 @@ class Run:
         self.seed = record.seed
         self.record = record
         self.spec = spec = as_started(spec, record.spec)
+        self.stack = stack_of(record.spec)
         self.lease = lease
         self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
         self.history = history
@@ -300,10 +301,10 @@ class Run:
         What a body returned is paid for: a full disk or a store that is away is no failure of the call.
         """
         try:
-            return self.kernel.encode(value)
+            return self.kernel.encode(value, self.stack)
         except KitaruBackendError as error:
             made: list[Payload] = []
-            self.resend(lambda: made.append(self.kernel.encode(value)), error)
+            self.resend(lambda: made.append(self.kernel.encode(value, self.stack)), error)
             return made[0]
 
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:

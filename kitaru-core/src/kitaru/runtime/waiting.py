@@ -207,7 +207,7 @@ def _expire(run: Run, asked: Asked, hold: Hold) -> None:
     """Apply the deadline, unless somebody was faster."""
     assert hold.wait is not None
     default = asked.question.on_expiry
-    payload = None if default is RAISES else run.kernel.encode(default)
+    payload = None if default is RAISES else run.kernel.encode(default, run.stack)
     try:
         hold.wait = run.resolve_wait(hold.wait, "expired", payload)
     except KitaruStateError:

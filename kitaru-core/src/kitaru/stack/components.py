@@ -125,6 +125,19 @@ class LogStore(Protocol):
         """Remove all lines of an execution; none is fine."""
 
 
+@runtime_checkable
+class PromptLogStore(Protocol):
+    """A log store that writes to this machine only, so that lines are handed to it on the flow's own thread.
+
+    A capability: the lines of an execution are stored when its result is published, and survive the process from then
+    on. Lines for any other store wait in memory and are brought to it in the background (``kitaru.stack.shipping``).
+    """
+
+    @property
+    def prompt(self) -> bool:
+        """True: ``append`` takes microseconds and waits for nothing but a local disk."""
+
+
 class OrchestratorCapability(StrEnum):
     """What an orchestrator can do beyond starting an execution."""
 

@@ -18,6 +18,8 @@ class Stack:
     name: str
     type: str
     components: tuple[Component, ...]
+    id: str = ""
+    provider: str = "local"
 
     def component(self, kind: str) -> Component:
         """The component of a kind. Raises KitaruPluginError when this stack has none."""
@@ -51,3 +53,15 @@ def select(name: str | None, place: Place) -> Stack:
     """
     name = check_name(name)
     return Stack(name, "local", tuple(plugin_manager().stack_type("local").make_components({}, place)))
+
+
+def find(stack_id: str, place: Place) -> Stack:
+    raise KitaruStateError(f"Stack '{stack_id}' not found.")
+
+
+def every(place: Place) -> list[Stack]:
+    return [select(None, place)]
+
+
+def component_settings(stack: Stack, component: Component, place: Place) -> dict[str, object]:
+    return dict(component.settings)
