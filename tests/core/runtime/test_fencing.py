@@ -228,11 +228,12 @@ class Flaky:
         self._inner = inner
         self._left = failures
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, stack: str | None) -> str:
         if self._left:
             self._left -= 1
             raise KitaruBackendError("the bucket does not answer")
-        self._inner.put(key, data)
+        ref: str = self._inner.put(key, data, stack)
+        return ref
 
     def get(self, key: str) -> bytes:
         found: bytes = self._inner.get(key)
