@@ -15,6 +15,7 @@ from kitaru.plugins.manager import PluginManager, plugin_manager
 from kitaru.testing.conformance import (
     ArtifactStoreConformance,
     ContainerRegistryConformance,
+    FlavorSettings,
     LogStoreConformance,
     OrchestratorConformance,
     SecretStoreConformance,
@@ -23,8 +24,19 @@ from kitaru.testing.conformance import (
 
 class TestLocalArtifactStore(ArtifactStoreConformance):
     @pytest.fixture(params=[True, False], ids=["full", "process"])
-    def artifact_store(self, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    def flavor_settings(self, tmp_path: Path, request: pytest.FixtureRequest) -> FlavorSettings:
         settings = {"uri": f"file://{tmp_path}/artifacts", "sync": request.param}
+        return FlavorSettings("artifact_store", "local", settings)
+
+    @pytest.fixture
+    def artifact_store(self, flavor_settings: FlavorSettings) -> Any:
+        return plugin_manager().flavor("artifact_store", "local").build(flavor_settings.settings)
+
+    @pytest.fixture
+    def unreachable_artifact_store(self, tmp_path: Path) -> Any:
+        """Its directory cannot be: there is a file on the way."""
+        (tmp_path / "file").touch()
+        settings = {"uri": f"file://{tmp_path}/file/artifacts"}
         return plugin_manager().flavor("artifact_store", "local").build(settings)
 
 

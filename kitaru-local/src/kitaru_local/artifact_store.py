@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,21 +48,24 @@ class LocalArtifactStore:
 
     def get(self, key: str) -> bytes:
         path = self._path(key)
-        with _errors(key, "read"):
+        with self._reading(key):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             with open(descriptor, "rb", buffering=0) as file:
                 return file.read()
 
     def open(self, key: str) -> BinaryIO:
         path = self._path(key)
-        with _errors(key, "read"):
+        with self._reading(key):
             if os.path.isdir(path):
                 raise FileNotFoundError(path)
             return cast("BinaryIO", self._files.open(path, "rb"))
 
     def exists(self, key: str) -> bool:
         path = self._path(key)
-        return bool(self._files.isfile(path))
+        found = bool(self._files.isfile(path))
+        if not found:
+            self._require_folder("looked for", key)
+        return found
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -71,6 +75,7 @@ class LocalArtifactStore:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
                 if os.path.isfile(path):
                     raise
+                self._require_folder("removed", key)
 
     def delete_stale(self, key: str, seconds: float) -> bool:
         path = self._path(key)
@@ -89,8 +94,29 @@ class LocalArtifactStore:
             return iter(())
         with _errors(prefix, "listed"):
             found = self._files.find(folder) if os.path.isdir(folder) else []
+        if not found:
+            self._require_folder("listed", prefix)
         keys = (os.path.relpath(path, self._root).replace(os.sep, "/") for path in found)
         return iter(sorted(key for key in keys if key.startswith(prefix) and not _is_partial(key)))
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        with _errors(key, "read"):
+            try:
+                yield
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                self._require_folder("read", key)
+                raise KitaruArtifactNotFoundError(f"the local artifact store holds nothing under {key!r}.") from error
+
+    def _require_folder(self, what: str, key: str) -> None:
+        """Raise where nothing was found because the store's own directory is no directory, instead of nothing there."""
+        with _errors(key, what):
+            try:
+                usable = stat.S_ISDIR(os.stat(self._root).st_mode)
+            except FileNotFoundError:
+                usable = True  # it is made with the first put
+            if not usable:
+                raise NotADirectoryError(20, "Not a directory", self._root)
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -209,9 +235,5 @@ def _is_partial(key: str) -> bool:
 def _errors(key: str, what: str) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        if what == "read":
-            raise KitaruArtifactNotFoundError(f"the local artifact store holds nothing under {key!r}.") from error
-        raise KitaruBackendError(f"artifact {key!r} cannot be {what}: {error.strerror}.") from error
     except OSError as error:
         raise KitaruBackendError(f"artifact {key!r} cannot be {what}: {error.strerror}.") from error

@@ -42,3 +42,6 @@ def kitaru_register(register: Register) -> None:
         "local", provider="local", display="Local", fields={}, components="kitaru_local.stack:components"
     )
     register.uri_scheme("file://", provider="local")
+    register.command(
+        "secret-key", "kitaru_local.cli:secret_key", help="Keep the key of local secrets in a file or in the keyring."
+    )

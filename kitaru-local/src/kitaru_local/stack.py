@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,11 @@ def components(fields: Mapping[str, Any], place: Place) -> list[Component]:
     return [
         Component("artifact_store", "local", {"uri": uri, "sync": place.durability == "full"}),
         Component("log_store", "local", {"path": str(place.directory / "logs")}),
-        Component("secret_store", "local", {"path": str(place.directory / "secrets")}),
+        Component("secret_store", "local", {"path": str(secrets_directory(place))}),
         Component("orchestrator", "local"),
     ]
+
+
+def secrets_directory(place: Place) -> Path:
+    """Where the secrets of an installation are."""
+    return place.directory / "secrets"

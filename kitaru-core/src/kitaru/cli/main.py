@@ -10,6 +10,7 @@ import click
 
 from kitaru.cli.lazy import LazyGroup
 from kitaru.cli.output import exit_with_error, wants_json
+from kitaru.errors import KitaruError
 
 #: name -> ("module:command", help for the overview). Showing the overview imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -74,6 +75,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
+    except KitaruError as error:  # of a plugin's command: our own show theirs themselves
+        dotted = ".".join(argument for argument in arguments[:2] if not argument.startswith("-"))
+        output = "json" if wants_json(arguments) else "text"
+        exit_with_error(dotted or "cli", str(error), output=output, error_type=type(error).__name__)
     except click.ClickException as error:
         if wants_json(arguments):
             command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "kitaru"

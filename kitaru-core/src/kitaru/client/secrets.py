@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kitaru.errors import KitaruNotFoundError, KitaruUsageError
+from kitaru.errors import KitaruNotFoundError
 from kitaru.stack import assembly
-from kitaru.stack.components import SecretStore
-
-_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from kitaru.stack.components import SecretStore, check_secret_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Secrets:
 
         Raises KitaruUsageError for no values, an empty one, or a key that is not made of letters, digits and ``_``.
         """
-        given = _checked(values)
+        given = check_secret_values(values)
         store = self._store
         try:
             before = store.get(name)
@@ -61,15 +58,3 @@ class Secrets:
     @property
     def _store(self) -> SecretStore:
         return assembly.open_secret_store()
-
-
-def _checked(values: Mapping[str, str]) -> dict[str, str]:
-    if not values:
-        raise KitaruUsageError("a secret has at least one value: KEY=value.")
-    for key, value in values.items():
-        if not isinstance(key, str) or not _KEY.fullmatch(key):
-            # The key is not quoted: who mixes up key and value has typed the secret there.
-            raise KitaruUsageError("a secret's keys are made of letters, digits and `_`, and begin with no digit.")
-        if not isinstance(value, str) or not value:
-            raise KitaruUsageError(f"the value of `{key}` is empty or no text.")
-    return dict(values)

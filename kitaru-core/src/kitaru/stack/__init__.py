@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["serve_call", "start_execution"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kitaru.stack.components import Place
+
+__all__ = ["serve_call", "start_execution", "this_place"]
 
 
 def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
@@ -38,3 +43,15 @@ def serve_call(request: bytes) -> bytes:
     from kitaru.runtime import isolated
 
     return isolated.serve(request)
+
+
+def this_place() -> Place:
+    """This installation, as stacks are made for it: for commands of plugins that look after something there.
+
+    Raises KitaruUsageError when a setting is bad.
+    """
+    from kitaru.config import settings
+    from kitaru.stack.components import Place
+
+    resolved = settings.resolve()
+    return Place(resolved.config_directory, resolved.durability)

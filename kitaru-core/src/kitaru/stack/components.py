@@ -7,6 +7,7 @@ component and the reason, and never a secret.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -56,6 +57,39 @@ def check_key(key: str) -> str:
 
 
 _KEY_CHARACTERS_MAX = 900
+
+
+def check_secret_name(name: str) -> str:
+    """The name of a secret as it is, if it may be used: up to 200 of ``A-Za-z0-9._-``, beginning with no dot or dash.
+
+    Every secret store calls this first, so that no name leads out of its place. Raises KitaruUsageError.
+    """
+    if not isinstance(name, str) or not _SECRET_NAME.fullmatch(name):
+        raise KitaruUsageError(
+            f"{name!r:.80} is not the name of a secret: use up to 200 letters, digits, `.`, `_` and `-`, and begin "
+            "with a letter, digit or `_`."
+        )
+    return name
+
+
+def check_secret_values(values: Mapping[str, str]) -> dict[str, str]:
+    """The values of a secret, if they may be: at least one, under keys that could be environment variables.
+
+    Every secret store calls this first. Raises KitaruUsageError, which quotes neither a value nor a key that is none.
+    """
+    if not values:
+        raise KitaruUsageError("a secret has at least one value: KEY=value.")
+    for key, value in values.items():
+        if not isinstance(key, str) or not _SECRET_KEY.fullmatch(key):
+            # The key is not quoted: who mixes up key and value has typed the secret there.
+            raise KitaruUsageError("a secret's keys are made of letters, digits and `_`, and begin with no digit.")
+        if not isinstance(value, str) or not value:
+            raise KitaruUsageError(f"the value of `{key}` is empty or no text.")
+    return dict(values)
+
+
+_SECRET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_SECRET_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @runtime_checkable
@@ -232,7 +266,11 @@ class ContainerRegistry(Protocol):
 
 @runtime_checkable
 class SecretStore(Protocol):
-    """Named sets of secret values. Values appear in no error text and no log."""
+    """Named sets of secret values. Values appear in no error text and no log.
+
+    Names and values are checked by :func:`check_secret_name` and :func:`check_secret_values` (KitaruUsageError). A
+    reader sees what one ``set`` gave, whole. A name that was deleted can be used again at once.
+    """
 
     def get(self, name: str) -> dict[str, str]:
         """The values of a secret. Raises KitaruNotFoundError when there is none of this name."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kitaru.testing.conformance.container_registry import (
         ContainerRegistryConformance as ContainerRegistryConformance,
     )
+    from kitaru.testing.conformance.flavors import FlavorSettings as FlavorSettings
     from kitaru.testing.conformance.journal import JournalConformance as JournalConformance
     from kitaru.testing.conformance.log_store import LogStoreConformance as LogStoreConformance
     from kitaru.testing.conformance.orchestrator import OrchestratorConformance as OrchestratorConformance
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 # Class -> the module that has it, and those it is made of.
 _MODULES = {
-    "ArtifactStoreConformance": ("artifact_store",),
+    "ArtifactStoreConformance": ("artifact_store", "artifact_store_trouble"),
+    "FlavorSettings": ("flavors",),
     "ContainerRegistryConformance": ("container_registry",),
     "JournalConformance": (
         "journal",

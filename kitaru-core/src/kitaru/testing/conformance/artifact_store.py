@@ -10,6 +10,7 @@ import pytest
 
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruError, KitaruUsageError
 from kitaru.stack.components import ArtifactStore
+from kitaru.testing.conformance.artifact_store_trouble import ArtifactStoreTrouble
 
 BAD_KEYS = ("", "/absolute", "../outside", "a/../../b", "a/./b", "a//b", "a/", "nul\0", "back\\slash")
 
@@ -31,8 +32,11 @@ class _Torn(io.RawIOBase):
         return b"half" * 1000
 
 
-class ArtifactStoreConformance:
-    """Needs the fixture ``artifact_store``: an empty store. Keys used begin with ``conformance/``."""
+class ArtifactStoreConformance(ArtifactStoreTrouble):
+    """Needs the fixture ``artifact_store``: an empty store. Keys used begin with ``conformance/``.
+
+    Optional fixtures: ``flavor_settings`` and ``unreachable_artifact_store``, see ``ArtifactStoreTrouble``.
+    """
 
     def test_fits_the_protocol(self, artifact_store: ArtifactStore) -> None:
         assert isinstance(artifact_store, ArtifactStore)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from kitaru.errors import KitaruNotFoundError
+from kitaru.stack.components import check_secret_name, check_secret_values
 
 
 class AcmeSecrets:
@@ -13,7 +14,7 @@ class AcmeSecrets:
         return dict(self._found(name))
 
     def set(self, name: str, values: Mapping[str, str]) -> None:
-        self._secrets[name] = dict(values)
+        self._secrets[check_secret_name(name)] = check_secret_values(values)
 
     def list(self) -> list[str]:
         return sorted(self._secrets)
@@ -23,6 +24,6 @@ class AcmeSecrets:
         del self._secrets[name]
 
     def _found(self, name: str) -> dict[str, str]:
-        if name not in self._secrets:
+        if check_secret_name(name) not in self._secrets:
             raise KitaruNotFoundError(f"Acme has no secret {name!r}.")
         return self._secrets[name]
