@@ -1,20 +1,20 @@
 """Brings log lines to a store that may be slow, away or broken, without a flow ever noticing.
 
 Lines wait in memory, bounded by number and size, and one background thread appends them in batches. What the store
-refuses is sent again, later and later; what does not fit is dropped, the oldest first, and one line says how many. A
+fails to take is sent again, later and later; what does not fit is dropped, the oldest first, and one line says how many. A
 store that blocks for ever blocks that thread and nobody else.
 """
 
 from __future__ import annotations
 
 import atexit
-import itertools
 import random
 import threading
 import time
 from collections import deque
 from typing import NamedTuple
 
+from kitaru.errors import KitaruUsageError
 from kitaru.journal.log_records import LogRecord
 from kitaru.runtime.capture import complain
 from kitaru.stack.components import LogStore
@@ -125,6 +125,8 @@ class Shipper:
             exec_id, records, taken = batch
             try:
                 self._store.append(exec_id, records)
+            except KitaruUsageError as error:  # it says that it never takes these: the next ones may be others
+                self._refused(exec_id, len(taken), error)
             except Exception as error:  # whatever a store raises, a flow goes on, and the lines wait
                 self._failed(exec_id, taken, error)
             else:
@@ -171,6 +173,14 @@ class Shipper:
             self._reported = False
             complain(f"{self._name} takes runtime logs again")
 
+    def _refused(self, exec_id: str, lines: int, error: Exception) -> None:
+        with self._lock:
+            if lines:  # told by the next append; where that is refused too, nothing is left to say
+                self._dropped[exec_id] = self._dropped.get(exec_id, 0) + lines + self._dropped_told
+            self._sending = 0.0
+            self._lock.notify_all()
+        complain(f"{lines} runtime log lines were refused by {self._name}: {_short(error)}")
+
     def _failed(self, exec_id: str, taken: list[_Waiting], error: Exception) -> None:
         with self._lock:
             self._failures += 1
@@ -189,9 +199,12 @@ class Shipper:
             until = time.monotonic() + pause
         if not self._reported:  # once per outage: who looks for logs shall not find only this
             self._reported = True
-            text = " ".join(itertools.islice(str(error).split(), 60))[:_SHOWN_MAX]
-            complain(f"runtime logs wait: {self._name} does not take them ({type(error).__name__}: {text})")
+            complain(f"runtime logs wait: {self._name} does not take them ({_short(error)})")
         with self._lock:
             while not self._closed and not self._hurry and (left := until - time.monotonic()) > 0:
                 self._lock.wait(left)
             self._hurry = False
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_SHOWN_MAX]
