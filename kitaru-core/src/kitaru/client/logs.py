@@ -173,7 +173,7 @@ def _place_lines(kernel: Kernel, exec_id: str) -> list[str]:
         )
     except Exception as error:
         raise KitaruLogRetrievalError(
-            f"nothing of execution {exec_id} was captured yet, and the place where it runs does not tell its own lines: "
+            f"nothing of execution {exec_id} was captured yet, and its place does not tell its own lines: "
             f"{type(error).__name__}: {error}"
         ) from error
 

@@ -357,7 +357,7 @@ def reset() -> None:
             kernel.interrupt_all()
             for run in runs:
                 run.done.wait(_RESET_SECONDS)
-            opened.logs.close(0.0)
+            opened.logs.close(_RESET_SECONDS)
             kernel.journal.close()
 
 

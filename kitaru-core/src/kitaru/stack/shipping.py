@@ -1,8 +1,8 @@
 """Brings log lines to a store that may be slow, away or broken, without a flow ever noticing.
 
 Lines wait in memory, bounded by number and size, and one background thread appends them in batches. What the store
-fails to take is sent again, later and later; what does not fit is dropped, the oldest first, and one line says how many. A
-store that blocks for ever blocks that thread and nobody else.
+fails to take is sent again, later and later; what does not fit is dropped, the oldest first, and one line says how
+many. A store that blocks for ever blocks that thread and nobody else.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Shipper:
         self._dropped: dict[str, int] = {}
         self._dropped_told = 0
         self._sending = 0.0  # since when an append is on its way; 0: none is
+        self._sent = 0  # lines in it
         self._failures = 0
         self._hurry = False
         self._closed = False
@@ -94,7 +95,7 @@ class Shipper:
         done = self._settled(seconds, patient=True)
         with self._lock:
             self._closed = True
-            left = len(self._waiting) + sum(self._dropped.values())
+            left = len(self._waiting) + sum(self._dropped.values()) + (self._sent if self._sending else 0)
             self._lock.notify_all()
         atexit.unregister(self.close)
         if not done:
@@ -150,6 +151,7 @@ class Shipper:
                 taken.append(self._waiting.popleft())
                 self._bytes -= taken[-1].size
             self._dropped_told = self._dropped.pop(exec_id, 0)
+            self._sent = len(taken) + self._dropped_told
             records = [one.record for one in taken]
             if self._dropped_told:
                 records.insert(0, self._gap(self._dropped_told, records))

@@ -56,12 +56,16 @@ def select(name: str | None, place: Place) -> Stack:
 
 
 def find(stack_id: str, place: Place) -> Stack:
-    raise KitaruStateError(f"Stack '{stack_id}' not found.")
+    """The stack with this id, deleted ones included. Raises KitaruStateError when this installation has none."""
+    raise KitaruStateError(f"Stack with the id '{stack_id}' not found in {place.directory}.")
 
 
 def every(place: Place) -> list[Stack]:
+    """All stacks of this installation, deleted ones included, ``default`` first."""
     return [select(None, place)]
 
 
 def component_settings(stack: Stack, component: Component, place: Place) -> dict[str, object]:
+    """What a component of a stack is made with for use."""
+    del stack, place
     return dict(component.settings)

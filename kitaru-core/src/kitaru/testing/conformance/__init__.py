@@ -46,7 +46,7 @@ _MODULES = {
         "journal_samples",
     ),
     "LogStoreConformance": ("log_store",),
-    "OrchestratorConformance": ("orchestrator",),
+    "OrchestratorConformance": ("orchestrator", "orchestrator_calls"),
     "SecretStoreConformance": ("secret_store",),
 }
 
