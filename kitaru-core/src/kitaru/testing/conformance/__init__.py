@@ -45,7 +45,7 @@ _MODULES = {
         "journal_waits",
         "journal_samples",
     ),
-    "LogStoreConformance": ("log_store",),
+    "LogStoreConformance": ("log_store", "log_store_trouble"),
     "OrchestratorConformance": ("orchestrator", "orchestrator_calls"),
     "SecretStoreConformance": ("secret_store",),
 }
