@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from kitaru.config import set_global_log_store
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruLogRetrievalError, KitaruStateError
 from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
+from kitaru.stack.components import Component
 
 LARGE = 100_000
 failing: list[int] = []
@@ -279,7 +282,9 @@ def test_where_logs_go_is_decided_at_the_start(stacks: Several, kernel: Kernel) 
     assert [line.message for line in client.executions.logs(handle.exec_id)] == ["making x", "late"]
 
 
-def test_a_preferred_log_store_is_named_in_the_journal_without_its_key(stacks: Several, kernel: Kernel) -> None:
+def test_a_preferred_log_store_is_named_in_the_journal_without_its_key(
+    stacks: Several, kernel: Kernel, tmp_path: Path
+) -> None:
     set_global_log_store("otel", endpoint="http://127.0.0.1:9", api_key="hunter2")
     handle = make_alone.run("x")
     handle.wait()
@@ -288,6 +293,9 @@ def test_a_preferred_log_store_is_named_in_the_journal_without_its_key(stacks: S
     assert "hunter2" not in str(resolved)
     with pytest.raises(KitaruLogRetrievalError, match=f"sent to the OpenTelemetry.*kitaru.exec_id` = {handle.exec_id}"):
         KitaruClient().executions.logs(handle.exec_id)
+    KitaruClient().executions.export(handle.exec_id, tmp_path / "file.zip")
+    with zipfile.ZipFile(tmp_path / "file.zip") as archive:
+        assert b"logs were not exported: the logs of execution" in archive.read("logs.jsonl")
 
 
 @flow
@@ -327,3 +335,93 @@ def test_importing_the_library_does_not_make_a_stack() -> None:
     code = "import sys, kitaru.stack.assembly; print('kitaru.stack.shipping' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False", "whoever keeps logs in files loads no shipping"
+
+
+def grow_old(kernel: Kernel, exec_ids: list[str], *folders: Path) -> None:
+    """Let executions, and the large values in some folders, be as old as after forty days."""
+    then = time.time() - 40 * 86_400
+    for exec_id in exec_ids:
+        kernel.journal._connection.execute(  # type: ignore[attr-defined]
+            "UPDATE executions SET ended_at = ? WHERE exec_id = ?", (int(then * 1e6), exec_id)
+        )
+    for folder in folders:
+        for path in folder.rglob("sha256/*"):
+            os.utime(path, (then, then))
+
+
+def test_clean_sweeps_every_store(stacks: Several, kernel: Kernel, own_store: Path, tmp_path: Path) -> None:
+    gone = stacks.on_this_machine("gone")
+    stacks.on_this_machine("first")
+    old = [saving_then_fragile.run("x", stack=name).exec_id for name in ("default", "first", "gone")]
+    kept = saving_then_fragile.run("k", stack="first")
+    for exec_id in [*old, kept.exec_id]:
+        kitaru.FlowHandle(kernel, exec_id, kernel.runs.get(exec_id)).wait()
+    stacks.delete(gone)
+    logs = [assembly.open_log_store(kernel, kernel.journal.get(one)) for one in old]
+    assert kernel.capture is not None
+    kernel.capture.drain()
+    grow_old(kernel, old, own_store, tmp_path / "first", tmp_path / "gone")
+    done = KitaruClient().clean(older_than="30d")
+    assert (sorted(done.removed), done.artifacts, done.note) == (sorted(old), 6, None)
+    assert [store.read(exec_id) for store, exec_id in zip(logs, old, strict=True)] == [[], [], []]
+    assert len(stacks.values("first")) == 2 and stacks.values("gone") == []
+    assert kept.wait() == KitaruClient().executions.result(kept.exec_id)
+
+
+def test_a_value_stays_as_long_as_any_stack_with_that_store_refers_to_it(
+    stacks: Several, kernel: Kernel, tmp_path: Path
+) -> None:
+    uri = f"file://{tmp_path}/shared"
+    components = [
+        Component("artifact_store", "local", {"uri": uri, "sync": False}),
+        Component("log_store", "artifact-store"),
+        Component("orchestrator", "local"),
+    ]
+    first = stacks.add("first", components)
+    stacks.add("second", components)
+    old, kept = (saving_then_fragile.run("x", stack=name) for name in ("first", "second"))
+    assert old.wait() == kept.wait()
+    grow_old(kernel, [old.exec_id], tmp_path / "shared")
+    done = KitaruClient().clean(older_than="30d")
+    assert (done.removed, done.artifacts) == ([old.exec_id], 0)
+    stacks.forget(first)
+    assert KitaruClient().clean(older_than="30d").artifacts == 0
+    assert KitaruClient().executions.result(kept.exec_id) == b"X" * LARGE
+    grow_old(kernel, [kept.exec_id], tmp_path / "shared")
+    assert KitaruClient().clean(older_than="30d").artifacts == 2
+
+
+def test_a_store_that_does_not_answer_is_left_to_the_next_run(
+    stacks: Several, kernel: Kernel, own_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stacks.on_this_machine("first")
+    handles = [saving_then_fragile.run("x", stack=name) for name in ("default", "first")]
+    for handle in handles:
+        handle.wait()
+    assert kernel.capture is not None
+    kernel.capture.drain()
+    ids = [handle.exec_id for handle in handles]
+    grow_old(kernel, ids, own_store, tmp_path / "first")
+    where = tmp_path / "first"
+    with monkeypatch.context() as patched:
+
+        def away(self: Any, *_: Any, **__: Any) -> Any:
+            if str(where) in str(vars(self)):
+                raise kitaru.KitaruBackendError("the bucket does not answer")
+            return original(self, *_, **__)
+
+        from kitaru_local.artifact_store import LocalArtifactStore
+
+        original = LocalArtifactStore.list
+        patched.setattr(LocalArtifactStore, "list", away)
+        done = KitaruClient().clean(older_than="30d")
+    assert sorted(done.removed) == sorted(ids) and done.artifacts == 2
+    assert done.note is not None
+    assert "logs were left: the bucket does not answer" in done.note
+    assert "large values of stack `first` were left: the bucket does not answer" in done.note
+    assert kernel.journal.discarded() == [handles[1].exec_id]
+    assembly.reset()
+    again = KitaruClient().clean(older_than="30d")
+    assert (again.removed, again.artifacts, again.note) == ([], 2, None)
+    assert assembly.open_kernel().journal.discarded() == []
+    assert stacks.values("first") == [] and list((where / "logs").rglob("*.jsonl")) == []

@@ -211,6 +211,7 @@ class Executions:
         from kitaru.stack import assembly
 
         kernel = self._kernel
+        log_reading.settle(kernel)
         lines = assembly.open_log_store(kernel, kernel.journal.get(check_id(exec_id)))
         portable.write(kernel, exec_id, os.fspath(path), lines)
 

@@ -147,12 +147,17 @@ def _selected(records: list[LogRecord], selection: Selection) -> list[LogRecord]
     return wanted[: selection.limit]
 
 
+def settle(kernel: Kernel) -> None:
+    """Have what this process captured stored, so that it can be read; waits a few seconds for that at most."""
+    if kernel.capture is not None:
+        kernel.capture.flush()
+        kernel.capture.drain()
+
+
 def _records(kernel: Kernel, exec_id: str, after: int) -> list[LogRecord]:
     from kitaru.stack import assembly
 
-    if kernel.capture is not None:  # what this process captured and has not handed over yet
-        kernel.capture.flush()
-        kernel.capture.drain()
+    settle(kernel)
     try:
         return assembly.open_log_store(kernel, kernel.journal.get(exec_id)).read(exec_id, after=after)
     except KitaruError:

@@ -20,7 +20,14 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from kitaru.errors import KitaruCorruptionError, KitaruError, KitaruNotFoundError, KitaruStateError, KitaruUsageError
+from kitaru.errors import (
+    KitaruCorruptionError,
+    KitaruError,
+    KitaruLogRetrievalError,
+    KitaruNotFoundError,
+    KitaruStateError,
+    KitaruUsageError,
+)
 from kitaru.journal.log_records import LogRecord
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Payload, WaitRecord
 from kitaru.journal.transitions import FINISHED
@@ -54,7 +61,7 @@ def write(kernel: Kernel, exec_id: str, path: str, logs: LogStore) -> None:
         "execution.json": json.dumps(_packed_record(record)).encode(),
         "entries.jsonl": _lines(_packed_entry(entry) for entry in entries),
         "waits.jsonl": _lines(_packed_wait(wait) for wait in waits),
-        "logs.jsonl": _lines(asdict(line) for line in logs.read(exec_id)),
+        "logs.jsonl": _lines(asdict(line) for line in _logs_of(record, logs)),
     }
     payloads = [record.result, *(entry.output for entry in entries), *(wait.answer for wait in waits)]
     kept = {one.digest.hex(): one for one in payloads if one is not None and one.ref is not None}
@@ -81,6 +88,15 @@ def write(kernel: Kernel, exec_id: str, path: str, logs: LogStore) -> None:
     finally:
         if os.path.exists(partial):
             os.unlink(partial)
+
+
+def _logs_of(record: ExecutionRecord, logs: LogStore) -> list[LogRecord]:
+    """The lines of an execution; where its log store gives none, one that says so: the rest is worth exporting."""
+    try:
+        return logs.read(record.exec_id)
+    except KitaruLogRetrievalError as error:
+        moment = record.ended_at or record.created_at
+        return [LogRecord(moment, "WARNING", f"... logs were not exported: {error}", "logging", logger="kitaru.logs")]
 
 
 def read(kernel: Kernel, path: str, store: Callable[[], ArtifactStore], logs: LogStore, bytes_max: int) -> str:
