@@ -13,7 +13,7 @@ import pytest
 from kitaru.errors import KitaruStateError
 from kitaru.stack import built
 from kitaru.stack.components import Component, Place
-from kitaru.stack.stacks import DEFAULT, Stack
+from kitaru.stack.stacks import DEFAULT, FILE_NAME, Stack
 from kitaru.stack.stacks import select as select_default
 
 # What a process that an orchestrator starts has to know, too.
@@ -47,6 +47,11 @@ class Several:
                 Component("orchestrator", orchestrator),
             ],
         )
+
+    def use(self, name: str, directory: Path) -> None:
+        """Make a stack the active one of an installation."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / FILE_NAME).write_text(name)
 
     def delete(self, stack_id: str) -> None:
         """Delete a stack; its record stays."""
@@ -96,7 +101,10 @@ def _stack(row: dict[str, Any]) -> Stack:
 
 
 def _select(name: str | None, place: Place) -> Stack:
-    if name in (None, DEFAULT):
+    active = place.directory / FILE_NAME
+    if name is None:
+        name = active.read_text() if active.exists() else DEFAULT
+    if name == DEFAULT:
         return select_default(None, place)
     for row in _rows():
         if name in (row["name"], row["id"]) and not row["deleted"]:

@@ -197,7 +197,18 @@ def test_a_child_on_another_stack_runs_there(stacks: Several) -> None:
     assert own == os.getpid() and other != own
 
 
-def test_a_parent_goes_on_here_when_its_child_elsewhere_was_answered(stacks: Several, kernel: Kernel) -> None:
+def test_an_answer_to_a_child_elsewhere_continues_both_where_they_belong(stacks: Several, kernel: Kernel) -> None:
+    handle = asking_parent.run()
+    with pytest.raises(kitaru.KitaruWaitingError):
+        handle.wait()
+    client = KitaruClient()
+    (child,) = client.executions.get(handle.exec_id).children
+    client.executions.input(child.exec_id)
+    own, other = ended(handle.exec_id)
+    assert len({own, other, os.getpid()}) == 3, "the parent in a process of this machine, its child in its place"
+
+
+def test_a_child_elsewhere_leaves_its_parent_to_this_installation(stacks: Several, kernel: Kernel) -> None:
     handle = asking_parent.run()
     with pytest.raises(kitaru.KitaruWaitingError):
         handle.wait()
@@ -205,9 +216,11 @@ def test_a_parent_goes_on_here_when_its_child_elsewhere_was_answered(stacks: Sev
     (child,) = client.executions.get(handle.exec_id).children
     client.executions.input(child.exec_id, resume=False)
     client.executions.resume(child.exec_id)
-    ended(child.exec_id)
-    until(lambda: client.executions.status(handle.exec_id).finished)
-    assert client.executions.result(handle.exec_id)[1] != os.getpid()
+    other = ended(child.exec_id)
+    until(lambda: orchestrator_of("away").status(child.exec_id) is OrchestratorStatus.COMPLETED)
+    assert client.executions.status(handle.exec_id) == "waiting"
+    assert client.recover().resumed == [handle.exec_id], "it is due"
+    assert ended(handle.exec_id) == (os.getpid(), other)
 
 
 def test_the_same_key_finds_what_runs_there(stacks: Several) -> None:

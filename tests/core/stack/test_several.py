@@ -102,6 +102,28 @@ def test_values_lie_in_the_store_of_the_executions_own_stack(stacks: Several, ke
     assert {ref.partition(":")[0] for ref in references if ref} == {first}
 
 
+def test_a_start_that_names_no_stack_goes_by_the_active_one(
+    stacks: Several, own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stacks.on_this_machine("first")
+    stacks.on_this_machine("second")
+    client = KitaruClient()
+
+    def used(**options: Any) -> str | None:
+        return client.executions.get(saving.run("a", **options).exec_id).stack_name
+
+    assert used() == "default"
+    stacks.use("first", own_store)
+    assert used() == "first"
+    assert used(stack="default") == "default"
+    monkeypatch.setenv("KITARU_STACK", "second")
+    assert used() == "second"
+    monkeypatch.delenv("KITARU_STACK")
+    assert used() == "first"
+    stacks.use("default", own_store)
+    assert used() == "default"
+
+
 def test_a_bare_reference_is_the_default_stacks_as_it_always_was(stacks: Several, kernel: Kernel) -> None:
     stacks.on_this_machine("first")
     handle = saving.run("a")

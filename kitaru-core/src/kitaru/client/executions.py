@@ -135,6 +135,9 @@ class Executions:
     ) -> list[LogEntry] | Iterator[LogEntry]:
         """Runtime log lines by time: what bodies printed and logged.
 
+        Of an execution that runs in another place and has captured nothing yet: what that place itself printed, with
+        the source ``place`` and without time.
+
         Args:
             checkpoint: only calls of this name (or this invocation id).
             source: ``"step"`` for what checkpoints wrote, ``"runner"`` for the flow body, ``"all"`` for both.
@@ -351,7 +354,11 @@ class Executions:
         """Stop an execution and its children for good; ``resume`` can still continue it.
 
         Without a living owner it is cancelled when this returns; otherwise its owner stops it: running async work at
-        once, sync work at its next checkpoint. Raises KitaruStateError when it has finished.
+        once, sync work at its next checkpoint. What runs in another place gets some 3 s for that; then its process is
+        ended there.
+
+        Raises KitaruStateError when it has finished, KitaruBackendError when its place could not be reached: the
+        cancellation is recorded all the same.
         """
         from kitaru.stack import assembly
 

@@ -100,6 +100,12 @@ def lives_elsewhere(run: Run, record: ExecutionRecord) -> bool:
     return places is not None and stack_of(record.spec) != run.stack and places.elsewhere(record)
 
 
+def is_away(run: Run, record: ExecutionRecord) -> bool:
+    """Whether ``run`` is in the place of its own stack and ``record`` belongs to another: its stores may not be here."""
+    places = run.kernel.places
+    return places is not None and stack_of(record.spec) != run.stack and places.elsewhere(run.record)
+
+
 def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
     kernel = run.kernel
     known = kernel.runs.get(exec_id)

@@ -93,7 +93,7 @@ def _continue_parent(run: Run, parent: str) -> None:
             if children.lives_elsewhere(run, record):
                 assert run.kernel.places is not None
                 run.kernel.places.start(record)
-            else:
+            elif not children.is_away(run, record):
                 run.kernel.resume(parent, accept=("waiting",))
     except KitaruError:  # it is due: `recover` continues it
         return

@@ -16,8 +16,7 @@ from kitaru.stack import log_lines
 from kitaru.stack.components import ArtifactStore
 
 _PREFIX = "logs/"
-_CACHE_EXECUTIONS_MAX = 16
-_CACHE_BYTES_MAX = 32 * 1024 * 1024
+_SEEN_EXECUTIONS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,13 @@ class ArtifactLogStoreConfig:
 
 
 class ArtifactLogStore:
-    """One object per append: ``logs/<exec_id>/<time>-<writer>-<number>.jsonl``. See ``LogStore``.
+    """One object per append: ``logs/<exec_id>/<time>-<writer>.jsonl``. See ``LogStore``.
 
-    Objects are read in the order of their names: by the time of the append in microseconds, then by writer. Appends of
-    one process never change places, also when its clock is set back; those of several are in the order of their
-    clocks. An append is there as a whole or not at all. Objects never change, so what was read is kept (up to 32 MiB)
-    and whoever follows a log fetches only what is new.
+    An append is there as a whole or not at all, and objects never change. They are read in the order of their names: by
+    the time of the append in microseconds, then by writer. Appends of one process never change places, also when its
+    clock is set back; those of several are in the order of their clocks. What has been read once keeps its place in
+    front of what comes later, whatever its time, so that whoever follows a log misses nothing and fetches only what is
+    new.
     """
 
     def __init__(self, config: ArtifactLogStoreConfig) -> None:
@@ -50,8 +50,7 @@ class ArtifactLogStore:
         self._writer = os.urandom(6).hex()
         self._lock = threading.Lock()
         self._moment = 0
-        self._seen: OrderedDict[str, dict[str, list[LogRecord]]] = OrderedDict()
-        self._sizes: dict[str, int] = {}
+        self._seen: OrderedDict[str, dict[str, int]] = OrderedDict()  # objects in the order they were read, and lines
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         """See ``LogStore``. Raises what the artifact store's ``put`` raises."""
@@ -68,54 +67,52 @@ class ArtifactLogStore:
         self, exec_id: str, *, call_id: str | None = None, after: int = 0, limit: int | None = None
     ) -> list[LogRecord]:
         folder = self._folder(exec_id)
+        found: list[LogRecord] = []
         try:
-            lines = self._lines(exec_id, folder)
+            for key, count in self._objects(exec_id, folder):
+                if limit is not None and len(found) >= limit:
+                    break
+                if call_id is None and count is not None and count <= after:  # not fetched: it would be skipped
+                    after -= count
+                    continue
+                chunk = self._fetched(exec_id, key)
+                wanted = [one for one in chunk if call_id in (None, one.call_id)]
+                found += wanted[after:]
+                after = max(after - len(wanted), 0)
         except KitaruLogRetrievalError:
             raise
         except KitaruError as error:
             raise KitaruLogRetrievalError(f"the logs of execution {exec_id} cannot be read: {error}") from error
-        return log_lines.selected(lines, call_id, after, limit)
+        return found if limit is None else found[:limit]
 
     def delete(self, exec_id: str) -> None:
         """See ``LogStore``. Interrupted in the middle, a second call deletes the rest."""
         for key in list(self._store.list(self._folder(exec_id))):
             self._store.delete(key)
         with self._lock:
-            self._forget(exec_id)
+            self._seen.pop(exec_id, None)
 
     @staticmethod
     def _folder(exec_id: str) -> str:
         return f"{_PREFIX}{log_lines.check_exec_id(exec_id)}/"
 
-    def _lines(self, exec_id: str, folder: str) -> list[LogRecord]:
+    def _objects(self, exec_id: str, folder: str) -> list[tuple[str, int | None]]:
+        """The objects of an execution, with their numbers of lines as far as they are known."""
         keys = list(self._store.list(folder))
+        present = set(keys)
         with self._lock:
-            seen = dict(self._seen.get(exec_id, {}))
-        found: list[LogRecord] = []
-        chunks: dict[str, list[LogRecord]] = {}
-        size = 0
-        for key in keys:
-            chunk = seen.get(key)
-            if chunk is None:
-                try:
-                    data = self._store.get(key)
-                except KitaruArtifactNotFoundError:  # deleted since it was listed
-                    continue
-                chunk = [one for line in data.split(b"\n") if line and (one := log_lines.parse(line)) is not None]
-            chunks[key] = chunk
-            size += sum(len(one.message) + 256 for one in chunk)
-            found += chunk
-        self._keep(exec_id, chunks, size)
-        return found
+            seen = {key: count for key, count in self._seen.get(exec_id, {}).items() if key in present}
+        return [*seen.items(), *((key, None) for key in keys if key not in seen)]
 
-    def _keep(self, exec_id: str, chunks: dict[str, list[LogRecord]], size: int) -> None:
+    def _fetched(self, exec_id: str, key: str) -> list[LogRecord]:
+        try:
+            data = self._store.get(key)
+        except KitaruArtifactNotFoundError:  # deleted since it was listed
+            return []
+        chunk = [one for line in data.split(b"\n") if line and (one := log_lines.parse(line)) is not None]
         with self._lock:
-            self._forget(exec_id)
-            self._seen[exec_id] = chunks
-            self._sizes[exec_id] = size
-            while len(self._seen) > _CACHE_EXECUTIONS_MAX or sum(self._sizes.values()) > _CACHE_BYTES_MAX:
-                self._forget(next(iter(self._seen)))
-
-    def _forget(self, exec_id: str) -> None:
-        self._seen.pop(exec_id, None)
-        self._sizes.pop(exec_id, None)
+            self._seen.setdefault(exec_id, {}).setdefault(key, len(chunk))
+            self._seen.move_to_end(exec_id)
+            if len(self._seen) > _SEEN_EXECUTIONS_MAX:
+                self._seen.popitem(last=False)
+        return chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any, cast
@@ -10,7 +11,7 @@ from kitaru.config.log_store import DEFAULT_BACKEND
 from kitaru.errors import KitaruPluginError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import ArtifactStore, LogStore, Orchestrator, Place, SecretStore
-from kitaru.stack.stacks import DEFAULT, Stack, component_settings, every, find, select
+from kitaru.stack.stacks import DEFAULT, FILE_NAME, Stack, component_settings, every, find, select
 
 
 class BuiltStack:
@@ -92,6 +93,8 @@ class Stacks:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self._file = str(place.directory / FILE_NAME)
+        self._active: tuple[object, BuiltStack] | None = None
         self._built: dict[str | None, BuiltStack] = {}
         self._lock = threading.Lock()
 
@@ -100,9 +103,16 @@ class Stacks:
 
         Raises KitaruUsageError for a blank name, KitaruStateError when there is none of it.
         """
-        if name is None or name == DEFAULT:
+        if name == DEFAULT:
             return self.find(None)
-        return self._known(select(name, self.place))
+        if name is not None:
+            return self._known(select(name, self.place))
+        # Every start comes by here: which stack is active is read again only when it may have changed.
+        stamp = _stamp(self._file)
+        active = self._active
+        if active is None or active[0] != stamp:
+            active = self._active = (stamp, self._known(select(None, self.place)))
+        return active[1]
 
     def find(self, stack_id: str | None) -> BuiltStack:
         """The stack with a recorded id, deleted ones included. Raises KitaruStateError when it is not known here."""
@@ -122,6 +132,14 @@ class Stacks:
             if built is None:
                 built = self._built[recorded] = BuiltStack(stack, self.place)
             return built
+
+
+def _stamp(path: str) -> object:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def recorded_id(stack: Stack) -> str | None:

@@ -54,7 +54,6 @@ class LogRouter:
         self._stacks = stacks
         self._stores: dict[Route, LogStore] = {}
         self._shippers: dict[Route, Shipper | None] = {}
-        self._refused: set[Route] = set()
         self._lock = threading.RLock()
 
     # -- writing ------------------------------------------------------------------------------------------------

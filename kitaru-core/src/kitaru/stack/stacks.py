@@ -9,6 +9,8 @@ from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import Component, Place
 
 DEFAULT = "default"
+#: In the configuration directory: the stacks, and which of them is active.
+FILE_NAME = "stacks.yaml"
 
 
 @dataclass(frozen=True, slots=True)
