@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,3 +188,37 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("KitaruPluginError")
     assert "pip install 'kitaru[otel]'" in done.stdout
+
+
+SHORT = """
+import sys, time, kitaru
+from kitaru.config import set_global_log_store
+
+@kitaru.checkpoint
+def speak(seconds):
+    print("first words")
+    time.sleep(seconds)
+    print("last words")
+
+@kitaru.flow
+def talking(seconds):
+    speak(seconds)
+
+if __name__ == "__main__":
+    set_global_log_store("otel", endpoint=sys.argv[1])
+    handle = talking.run(float(sys.argv[2]))
+    if sys.argv[3] == "wait":
+        handle.wait()
+"""
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [("0", "wait"), ("0", "leave"), ("1.0", "leave")])
+def test_a_short_program_loses_no_line(collector: Collector, tmp_path: Path, seconds: str, waits: str) -> None:
+    """The exporter is first imported when the program ends already, and a flow may outlast the main thread."""
+    script = tmp_path / "script.py"
+    script.write_text(SHORT)
+    done = subprocess.run(
+        [sys.executable, str(script), collector.url, seconds, waits], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one.body.string_value for _, one in collector.records] == ["first words", "last words"]

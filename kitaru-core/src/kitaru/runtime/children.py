@@ -101,7 +101,7 @@ def lives_elsewhere(run: Run, record: ExecutionRecord) -> bool:
 
 
 def is_away(run: Run, record: ExecutionRecord) -> bool:
-    """Whether ``run`` is in the place of its own stack and ``record`` belongs to another: its stores may not be here."""
+    """Whether ``run`` is in the place of its own stack and ``record`` in another, whose stores may be elsewhere."""
     places = run.kernel.places
     return places is not None and stack_of(record.spec) != run.stack and places.elsewhere(run.record)
 

@@ -329,6 +329,10 @@ class Kernel:
         if run is not None:
             run.stop(ExecutionCancelled(waiting.aborted_reason(wait)))
 
+    def join(self) -> None:
+        """Wait until the threads of all flows have ended, as the end of the interpreter does."""
+        self._drivers.join()
+
     # -- for the run --------------------------------------------------------------------------------------------
 
     def emit_call(self, run: Run, entry: Entry) -> None:

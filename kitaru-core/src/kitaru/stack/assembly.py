@@ -189,7 +189,7 @@ def _start(
     kernel = opened.kernel
     stack = opened.stacks.select(first(options.stack, settings.stack))
     spec = with_settings(spec, options, settings)
-    if settings.log_store is not None:
+    if settings.log_store is not None or stack.id is not None:
         # A log store that was asked for and is not there must not be found out by losing logs.
         opened.logs.in_force(stack)
     here = places.runs_here(stack)
@@ -447,6 +447,7 @@ def _assemble(settings: Settings, url: str, durability: Literal["full", "process
         capture=Capture(router, clock) if settings.log_capture else None,
         places=where,
     )
+    router.ended = kernel.join
     manager = plugin_manager()
     if manager.observer_hooks():
         from kitaru.plugins.observers import ObserverSink

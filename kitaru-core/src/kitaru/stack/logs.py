@@ -7,7 +7,7 @@ the user prefers, else that of its stack.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kitaru.config.log_store import ResolvedLogStore
@@ -51,6 +51,7 @@ class LogRouter:
 
     def __init__(self, stacks: Stacks, preferred: ResolvedLogStore | None) -> None:
         self.preferred = preferred
+        self.ended: Callable[[], None] = lambda: None  # waits until nothing prints any more: see `finish`
         self._stacks = stacks
         self._stores: dict[Route, LogStore] = {}
         self._shippers: dict[Route, Shipper | None] = {}
@@ -73,6 +74,13 @@ class LogRouter:
             if shipper is not None:
                 shipper.drain()
 
+    def finish(self) -> None:
+        """At the end of the interpreter, which waits for running flows anyway: let them end, and bring their lines."""
+        self.ended()
+        for shipper in list(self._shippers.values()):
+            if shipper is not None:
+                shipper.close()
+
     def close(self, seconds: float) -> None:
         """Stop shipping; what still waits gets so many seconds."""
         for shipper in list(self._shippers.values()):
@@ -91,8 +99,11 @@ class LogRouter:
                 return None
             shipper = None
             if not (isinstance(store, PromptLogStore) and store.prompt):
-                from kitaru.stack.shipping import Shipper  # only for stores that have to be waited for
+                # Only for stores that have to be waited for.
+                from kitaru.stack.ending import finish_early
+                from kitaru.stack.shipping import Shipper
 
+                finish_early(self)
                 shipper = Shipper(store, self.describe(route))
             self._shippers[route] = shipper
             return shipper
@@ -116,10 +127,13 @@ class LogRouter:
         return self.store(route_of(execution.spec))
 
     def in_force(self, stack: BuiltStack) -> LogStore:
-        """The log store of what starts now on ``stack``. Raises like :meth:`store`."""
-        return self.store(
-            route_of({"resolved_execution": {"stack_id": stack.id, "log_store": recorded(self.preferred)}})
-        )
+        """The log store of what starts now on ``stack``, ready to be written to. Raises like :meth:`store`."""
+        told = {"stack_id": stack.id, "log_store": recorded(self.preferred)}
+        route = route_of({"resolved_execution": told})
+        store = self.store(route)
+        if route not in self._shippers:
+            self._opened(route)
+        return store
 
     def describe(self, route: Route) -> str:
         """A log store for people."""
