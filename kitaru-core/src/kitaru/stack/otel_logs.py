@@ -126,6 +126,10 @@ class _Exporter:
         token = self._context.attach(self._context.set_value("suppress_instrumentation", True))
         try:
             done = self._exporter.export(batch) == self._success
+        except Exception as error:  # older exporters let those of their HTTP client through
+            raise KitaruBackendError(
+                f"the OpenTelemetry collector at {self._endpoint} cannot be reached ({type(error).__name__})."
+            ) from error
         finally:
             self._context.detach(token)
             _exporting.active = False
