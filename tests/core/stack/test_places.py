@@ -17,6 +17,7 @@ from kitaru import KitaruClient, checkpoint, flow
 from kitaru.config import configure, reset_configuration
 from kitaru.errors import KitaruFeatureNotAvailableError, KitaruStateError, KitaruUsageError
 from kitaru.journal.records import EntryKind
+from kitaru.runtime import outcome
 from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
 from kitaru.stack.components import OrchestratorStatus
@@ -206,6 +207,35 @@ def test_an_answer_to_a_child_elsewhere_continues_both_where_they_belong(stacks:
     client.executions.input(child.exec_id)
     own, other = ended(handle.exec_id)
     assert len({own, other, os.getpid()}) == 3, "the parent in a process of this machine, its child in its place"
+
+
+def test_a_child_that_its_place_is_only_starting_is_waited_for(
+    stacks: Several, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a pod takes its time: the answered child reads `waiting` until somebody drives it."""
+    orchestrator = orchestrator_of("away")
+    handle = asking_parent.run()
+    with pytest.raises(kitaru.KitaruWaitingError):
+        handle.wait()
+    client = KitaruClient()
+    (child,) = client.executions.get(handle.exec_id).children
+    client.executions.input(child.exec_id, resume=False)
+    start, held = orchestrator.start, []
+    asked: list[str] = []
+
+    def status(exec_id: str) -> OrchestratorStatus:
+        asked.append(exec_id)
+        return OrchestratorStatus.PENDING
+
+    monkeypatch.setattr(outcome, "_DUE_MICROSECONDS", 0)  # so long it is waited for without that
+    with monkeypatch.context() as patched:
+        patched.setattr(orchestrator, "start", lambda exec_id, journal_url: held.append((exec_id, journal_url)))
+        patched.setattr(orchestrator, "status", status)
+        client.executions.resume(handle.exec_id)
+        until(lambda: held and len(asked) >= 3)
+        assert client.executions.status(handle.exec_id) == "running"
+        start(held[0][0], journal_url=held[0][1])
+    assert ended(handle.exec_id)[0] == os.getpid()
 
 
 def test_a_child_elsewhere_leaves_its_parent_to_this_installation(stacks: Several, kernel: Kernel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from kitaru.runtime.control import ExecutionSuspended
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec, stack_of
 from kitaru.statuses import ExecutionStatus
+
+_FOLLOW_SECONDS = 0.1
 
 #: What the frozen spec of an execution says of where it belongs.
 HOME = ("stack", "stack_id", "artifact_store", "log_store")
@@ -160,10 +163,29 @@ def result(child: Child, timeout: float | None) -> Any:
         return _journal_end(child, key, None)
     if child.run is None:
         with run.blocked():
-            record = outcome.wait_end(run.kernel, child.exec_id, None, timeout, run.check)
+            record = _followed(child, timeout)
     else:
         record = outcome.wait_end(run.kernel, child.exec_id, child.run, 0)
     return _journal_end(child, key, record)
+
+
+def _followed(child: Child, timeout: float | None) -> ExecutionRecord | None:
+    """Follow a child that another process drives to its end or suspension. One that nobody drives, but that its place
+    is about to run, has not come to that yet. Raises like ``outcome.wait_end``."""
+    run = child.frame.run
+    kernel = run.kernel
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        record = outcome.wait_end(kernel, child.exec_id, None, left, run.check)
+        if record is None or kernel.places is None or record.status not in ("waiting", "running"):
+            return record
+        if not kernel.places.starting(record) or left == 0.0:
+            again, status = outcome.looked_at(kernel, kernel.journal.get(child.exec_id))
+            if again.fence == record.fence or status.finished:  # nobody has driven it since
+                return again
+        run.check()
+        time.sleep(_FOLLOW_SECONDS)
 
 
 def _taken_up_again(child: Child) -> bool:
@@ -206,7 +228,10 @@ async def result_async(child: Child) -> Any:
             if not _taken_up_again(child):
                 break
         if child.run is None or child.run.status != "waiting":
-            record = await ended_async(run.kernel, child.exec_id, child.run)
+            if child.run is None:
+                record = await asyncio.to_thread(_followed, child, None)
+            else:
+                record = await ended_async(run.kernel, child.exec_id, child.run)
     return (
         await asyncio.to_thread(_journal_end, child, key, record)
         if record is not None

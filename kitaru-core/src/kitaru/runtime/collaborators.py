@@ -33,6 +33,9 @@ class Places(Protocol):
     def start(self, record: ExecutionRecord) -> None:
         """Have an execution that nobody drives continued there. Raises KitaruBackendError when that did not work."""
 
+    def starting(self, record: ExecutionRecord) -> bool:
+        """Whether the place of an execution that nobody drives is about to run it, or to end. Never raises."""
+
     def require_isolation(self, record: ExecutionRecord, name: str) -> None:
         """Raise KitaruFeatureNotAvailableError when the stack runs no single calls, such as checkpoint ``name``."""
 

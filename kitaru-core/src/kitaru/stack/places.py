@@ -64,6 +64,12 @@ class StackPlaces:
                 f"with `kitaru executions resume {record.exec_id}`."
             ) from error
 
+    def starting(self, record: ExecutionRecord) -> bool:
+        try:
+            return self.elsewhere(record) and busy(self, record)
+        except Exception:  # the place does not answer: the journal has said what matters
+            return False
+
     def require_isolation(self, record: ExecutionRecord, name: str) -> None:
         built = self.stack(record)
         orchestrator = built.orchestrator

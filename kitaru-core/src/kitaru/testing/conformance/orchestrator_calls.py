@@ -36,6 +36,9 @@ class _Calls:
 
     def start(self, record: Any) -> None: ...
 
+    def starting(self, record: Any) -> bool:  # noqa: ARG002
+        return False
+
     def require_isolation(self, record: Any, name: str) -> None: ...
 
     def run_call(
