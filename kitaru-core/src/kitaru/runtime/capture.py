@@ -62,7 +62,7 @@ class Capture:
 
     def leave(self) -> None:
         """A run has ended; everything captured so far is handed to the sink before this returns."""
-        self.flush()
+        self.flush(partial_lines=True)
         with self._lock:
             self._users -= 1
             if self._users:
@@ -114,10 +114,12 @@ class Capture:
                 self._thread.start()
         self._wake.set()
 
-    def flush(self) -> None:
-        """Hand everything captured to the sink."""
+    def flush(self, *, partial_lines: bool = False) -> None:
+        """Hand everything captured to the sink; lines that have no end yet only where ``partial_lines`` says so."""
+        partial: dict[tuple[int, str], tuple[Frame, str]] = {}
         with self._lock:
-            partial, self._partial = self._partial, {}
+            if partial_lines:
+                partial, self._partial = self._partial, {}
         for (_, source), (frame, rest) in partial.items():
             self.add(frame, rest, source=source, level="INFO" if source == "stdout" else "WARNING")
         if not self._records:
