@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruSerializationError, KitaruUsageError, KitaruWaitValidationError
 from kitaru.runtime import waiting
+from kitaru.runtime.specs import stack_of
 
 if TYPE_CHECKING:
     from kitaru.journal.records import WaitRecord
@@ -50,8 +51,9 @@ def accept(kernel: Kernel, wait: WaitRecord, value: Any) -> WaitRecord:
     stays open), and KitaruStateError when the wait has been ended before or its deadline is over.
     """
     plain = check(wait.schema, value, wait=wait.name, exec_id=wait.exec_id)
+    stack = stack_of(kernel.journal.get(wait.exec_id).spec)
     try:
-        answer = kernel.encode(plain)
+        answer = kernel.encode(plain, stack)
     except KitaruSerializationError as error:
         raise KitaruSerializationError(
             f"the answer to wait `{wait.name}` of execution {wait.exec_id} cannot be stored: {error} It is still open."

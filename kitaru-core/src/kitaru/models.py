@@ -240,7 +240,11 @@ class CheckReport(Snapshot):
 
 
 class LogEntry(Snapshot):
-    """One line of runtime log. ``timestamp`` is ISO 8601 in UTC; ``source`` is stdout, stderr or logging."""
+    """One line of runtime log. ``timestamp`` is ISO 8601 in UTC; ``source`` is stdout, stderr or logging.
+
+    ``source`` is ``place`` for what an orchestrator's own place printed before there was a kernel to capture anything;
+    such lines have no timestamp.
+    """
 
     message: str
     level: str | None = None

@@ -279,11 +279,12 @@ class Flaky:
         self._inner = inner
         self._left = failures
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, stack: str | None) -> str:
         if self._left:
             self._left -= 1
             raise KitaruBackendError("the bucket does not answer")
-        self._inner.put(key, data)
+        ref: str = self._inner.put(key, data, stack)
+        return ref
 
     def get(self, key: str) -> bytes:
         found: bytes = self._inner.get(key)
@@ -302,22 +303,22 @@ def makes_large() -> bytes:
 
 
 def test_a_store_that_does_not_answer_is_waited_for_and_is_never_the_calls_failure(kernel: Kernel) -> None:
-    store = kernel.blobs()
+    store = kernel.values
     flaky = Flaky(store, 3)
-    kernel.blobs = lambda: flaky
+    kernel.values = flaky
     assert makes_large.run().wait(timeout=20) == bytes(100_000)
     assert ran == [100_000]
 
 
 def test_a_store_that_stays_away_leaves_the_execution_interrupted(kernel: Kernel) -> None:
-    store = kernel.blobs()
+    store = kernel.values
     away = Flaky(store, 10**6)
     kernel.lease_seconds = 0.3
-    kernel.blobs = lambda: away
+    kernel.values = away
     handle = makes_large.run()
     with pytest.raises(KitaruStateError, match="interrupted"):
         handle.wait(timeout=20)
-    kernel.blobs, kernel.lease_seconds = (lambda: store), 30
+    kernel.values, kernel.lease_seconds = store, 30
     deadline = time.monotonic() + 5
     while handle.status != "interrupted" and time.monotonic() < deadline:
         time.sleep(0.01)

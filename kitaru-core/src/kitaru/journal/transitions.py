@@ -96,7 +96,7 @@ def claimed(
 
     Raises KitaruLeaseError when a living owner runs it, KitaruStateError when its status is not in ``accept``.
     """
-    _check_accepted(record, owner_status(record, alive, now), accept)
+    check_accepted(record, owner_status(record, alive, now), accept)
     if record.status == "failed":  # somebody decided to retry it: a parked execution gets a new budget of owners
         record.owners_lost = 0
     _move(record, "running")
@@ -251,7 +251,9 @@ def not_found(exec_id: str) -> KitaruNotFoundError:
     return KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`.")
 
 
-def _check_accepted(record: ExecutionRecord, status: str, accept: Collection[str]) -> None:
+def check_accepted(record: ExecutionRecord, status: str, accept: Collection[str]) -> None:
+    """Raise when an execution that is ``status`` is not to be continued: KitaruLeaseError for a running one, else
+    KitaruStateError."""
     if status in accept:
         return
     exec_id = record.exec_id

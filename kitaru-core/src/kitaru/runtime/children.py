@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from kitaru.errors import (
@@ -19,7 +20,13 @@ from kitaru.journal.records import Entry, EntryKind, ExecutionRecord
 from kitaru.runtime import calls, failures, identity, inputs, matching, outcome, suspension
 from kitaru.runtime.context import Frame
 from kitaru.runtime.run import Run
-from kitaru.runtime.specs import FlowSpec
+from kitaru.runtime.specs import FlowSpec, stack_of
+from kitaru.statuses import ExecutionStatus
+
+_FOLLOW_SECONDS = 0.1
+
+#: What the frozen spec of an execution says of where it belongs.
+HOME = ("stack", "stack_id", "artifact_store", "log_store")
 
 
 class Child:
@@ -37,11 +44,13 @@ class Child:
 
 
 def start_child(
-    frame: Frame, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], stack_name: str | None
+    frame: Frame, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], home: Mapping[str, Any] | None
 ) -> Child:
     """Start ``spec`` as a child of the running flow, or find the child that an earlier owner started here.
 
-    The call and the child's execution are committed in one fenced transaction.
+    The call and the child's execution are committed in one fenced transaction. ``home``: what the frozen spec of a
+    start says of its stack; None: the parent's. A child on its parent's stack runs in its parent's process, one on
+    another stack where that has it.
     """
     run = frame.run
     kernel = run.kernel
@@ -58,10 +67,13 @@ def start_child(
         known = _continue(run, exec_id, spec, reopened=recorded.outcome is None)
         return Child(frame, child_frame.key, exec_id, known, spec)
     record = kernel.new_record(spec, args, kwargs)
-    record.stack_name = stack_name
+    record.stack_name = run.record.stack_name if home is None else home["stack"]
     record.parent_exec_id, record.parent_call_key = run.exec_id, child_frame.key
     # The parent's own settings are not its children's: theirs come from their `.run()` and decorator.
     inherited = run.record.spec.get("resolved_execution") or {}
+    if home is not None:
+        inherited = {name: value for name, value in inherited.items() if name not in HOME}
+        inherited.update((name, value) for name, value in home.items() if value is not None)
     resolved = {**inherited, "cache": spec.cache, "retries": spec.retries}
     record.spec = {**run.record.spec, "resolved_execution": resolved}
     now = run.clock.now()
@@ -77,16 +89,33 @@ def start_child(
         None,
         {"exec_id": record.exec_id},
     )
+    away = lives_elsewhere(run, record)
     if run.buffered or run.notes or run.inflight:
         run.flush()
+    owner = None if away else kernel.owner
     try:
-        created = run.journal.create_child(run.lease, entry, record, kernel.owner, kernel.lease_seconds)
+        created = run.journal.create_child(run.lease, entry, record, owner, kernel.lease_seconds)
     except KitaruLeaseError as error:
         raise run.lose(error) from error
-    assert created.lease is not None
+    if created.lease is None:
+        assert kernel.places is not None
+        kernel.places.start(created.record)
+        return Child(frame, child_frame.key, record.exec_id, None, spec)
     child_run = Run(kernel, created.record, created.lease, spec, None)
     kernel.prepare(child_run, args, kwargs)
     return Child(frame, child_frame.key, record.exec_id, kernel.start(record.exec_id), spec)
+
+
+def lives_elsewhere(run: Run, record: ExecutionRecord) -> bool:
+    """Whether an execution that belongs to ``run`` (its child, its parent) runs in another place than ``run`` does."""
+    places = run.kernel.places
+    return places is not None and stack_of(record.spec) != run.stack and places.elsewhere(record)
+
+
+def is_away(run: Run, record: ExecutionRecord) -> bool:
+    """Whether ``run`` is in the place of its own stack and ``record`` in another, whose stores may be elsewhere."""
+    places = run.kernel.places
+    return places is not None and stack_of(record.spec) != run.stack and places.elsewhere(run.record)
 
 
 def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run | None:
@@ -96,8 +125,11 @@ def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run 
         return known
     if known is not None:  # an earlier owner in this process is letting go of it: continue once it has
         _wait_run(run, known, None)
-    _, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
+    record, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
     try:
+        if lives_elsewhere(run, record):
+            _continue_elsewhere(run, record, status, reopened=reopened)
+            return None
         if status == "failed" and reopened:
             return kernel.retry(exec_id, spec)
         if not status.finished:
@@ -105,6 +137,16 @@ def _continue(run: Run, exec_id: str, spec: FlowSpec, *, reopened: bool) -> Run 
     except KitaruStateError:  # somebody else drives it: its journal will say how it ends
         return None
     return None
+
+
+def _continue_elsewhere(run: Run, record: ExecutionRecord, status: ExecutionStatus, *, reopened: bool) -> None:
+    places = run.kernel.places
+    assert places is not None
+    if status == "failed" and reopened:
+        run.kernel.reopen(record.exec_id)
+    elif status.finished or status is ExecutionStatus.RUNNING:
+        return
+    places.start(record)
 
 
 def result(child: Child, timeout: float | None) -> Any:
@@ -145,7 +187,8 @@ def _ended(child: Child, timeout: float | None) -> ExecutionRecord | None:
             child.run = kernel.runs.get(child.exec_id)
             if child.run is not None:  # it goes on in another run of this process
                 continue
-        record = _suspended(child) or outcome.wait_end(kernel, child.exec_id, None, left)
+        with run.blocked():
+            record = _stopped(child, left)
         assert record is not None
         if record.status != "waiting":
             return record
@@ -159,6 +202,15 @@ def _ended(child: Child, timeout: float | None) -> ExecutionRecord | None:
         finally:
             suspension.close_hold(run, hold)
         child.run = _go_on(child)
+
+
+def _stopped(child: Child, timeout: float | None) -> ExecutionRecord | None:
+    """The child's record once it has ended or is suspended, without its place being about to continue it."""
+    record = _suspended(child)
+    places = child.frame.run.kernel.places
+    if record is not None and (places is None or not places.starting(record)):
+        return record
+    return _followed(child, timeout)
 
 
 def _suspended(child: Child) -> ExecutionRecord | None:
@@ -186,6 +238,25 @@ def _let_go_of(child: Child, record: ExecutionRecord) -> suspension.Hold:
 def _owned(child_run: Run) -> suspension.Hold:
     what = f"child execution {child_run.exec_id} of flow `{child_run.flow_name}`"
     return suspension.Hold(what, None, math.inf, child_run=child_run)
+
+
+def _followed(child: Child, timeout: float | None) -> ExecutionRecord | None:
+    """Follow a child that another process drives to its end or suspension. One that nobody drives, but that its place
+    is about to run, has not come to that yet. Raises like ``outcome.wait_end``."""
+    run = child.frame.run
+    kernel = run.kernel
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        record = outcome.wait_end(kernel, child.exec_id, None, left, run.check)
+        if record is None or kernel.places is None or record.status not in ("waiting", "running"):
+            return record
+        if not kernel.places.starting(record) or left == 0.0:
+            again, status = outcome.looked_at(kernel, kernel.journal.get(child.exec_id))
+            if again.fence == record.fence or status.finished:  # nobody has driven it since
+                return again
+        run.check()
+        time.sleep(_FOLLOW_SECONDS)
 
 
 def _wait_run(run: Run, child_run: Run, timeout: float | None) -> bool:
@@ -245,9 +316,7 @@ async def _ended_async(child: Child) -> ExecutionRecord | None:
             child.run = kernel.runs.get(child.exec_id)
             if child.run is not None:
                 continue
-        record = _suspended(child)
-        if record is None:
-            record = await asyncio.to_thread(outcome.wait_end, kernel, child.exec_id, None, None)
+        record = await asyncio.to_thread(_stopped, child, None)
         assert record is not None
         if record.status != "waiting":
             return record

@@ -11,10 +11,11 @@ import hashlib
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import (
     KitaruCorruptionError,
@@ -32,11 +33,12 @@ from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
 from kitaru.runtime.drivers import Drivers
 from kitaru.runtime.run import Run
-from kitaru.runtime.specs import FlowSpec
+from kitaru.runtime.specs import FlowSpec, stack_of
 from kitaru.runtime.suspension import HOLD_SECONDS
 from kitaru.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
+    from kitaru.runtime.collaborators import EventSink, Places, ValueStore
     from kitaru.runtime.replay import ReplayPlan
 
 RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
@@ -48,30 +50,6 @@ VALUE_BYTES_MAX = 1024**3
 #: The inputs of a flow, encoded, all together. They are kept in the journal itself: PostgreSQL takes no row that is
 #: 1 GB as text, which is twice as long, and SQLite none of 1 GB.
 INPUTS_BYTES_MAX = 256 * 1024**2
-
-
-class BlobStore(Protocol):
-    """Where large values go. ``put`` is atomic and, under full durability, returns only when the bytes are synced."""
-
-    def put(self, key: str, data: bytes) -> None: ...
-
-    def get(self, key: str) -> bytes: ...
-
-
-class EventSink(Protocol):
-    """Told of committed events, off the hot path: returns at once and never raises."""
-
-    def execution_started(self, exec_id: str) -> None: ...
-
-    def execution_finished(self, exec_id: str) -> None: ...
-
-    def checkpoint_finished(self, exec_id: str, entry: Entry) -> None: ...
-
-    def wait_opened(self, wait: WaitRecord) -> None: ...
-
-    def wait_answered(self, wait: WaitRecord) -> None: ...
-
-    def drain(self, seconds: float) -> None: ...
 
 
 @dataclass(slots=True)
@@ -90,7 +68,7 @@ class Kernel:
         self,
         journal: Journal,
         codec: Codec,
-        blobs: Callable[[], BlobStore],
+        values: ValueStore,
         *,
         clock: Clock | None = None,
         owner: Owner | None = None,
@@ -102,6 +80,7 @@ class Kernel:
         inputs_bytes_max: int = INPUTS_BYTES_MAX,
         capture: Capture | None = None,
         events: EventSink | None = None,
+        places: Places | None = None,
     ) -> None:
         self.journal = journal
         self.codec = codec
@@ -116,7 +95,8 @@ class Kernel:
         self.events = events
         self.runs: dict[str, Run] = {}
         self.asking: WaitRecord | None = None  # the wait that somebody is asked about on the terminal just now
-        self.blobs = blobs
+        self.values = values
+        self.places = places
         self._owner = owner
         self._pid = os.getpid()
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
@@ -126,16 +106,16 @@ class Kernel:
 
     # -- values -------------------------------------------------------------------------------------------------
 
-    def encode(self, value: Any) -> Payload:
-        """Encode a value; a large one is in the artifact store before this returns.
+    def encode(self, value: Any, stack: str | None = None) -> Payload:
+        """Encode a value of an execution of ``stack``; a large one is in its artifact store before this returns.
 
         Raises KitaruSerializationError when it cannot be stored, or takes more than ``value_bytes_max``.
         """
         encoded = self.codec.encode(value)
-        return self.store(encoded.codec, encoded.data)
+        return self.store(encoded.codec, encoded.data, stack)
 
-    def store(self, codec: str, data: bytes) -> Payload:
-        """The payload of encoded bytes; large ones are in the artifact store before this returns.
+    def store(self, codec: str, data: bytes, stack: str | None = None) -> Payload:
+        """The payload of encoded bytes; large ones are in the artifact store of ``stack`` before this returns.
 
         Raises KitaruSerializationError, with size and limit, when they are more than ``value_bytes_max``.
         """
@@ -148,9 +128,7 @@ class Kernel:
         digest = hashlib.sha256(data).digest()
         if size <= self.inline_bytes_max:
             return Payload(codec, digest, size, data, None)
-        ref = f"sha256/{digest.hex()}"
-        self.blobs().put(ref, data)
-        return Payload(codec, digest, size, None, ref)
+        return Payload(codec, digest, size, None, self.values.put(f"sha256/{digest.hex()}", data, stack))
 
     def decode(self, payload: Payload) -> Any:
         """The value of a payload, its digest checked. Raises KitaruCorruptionError when the bytes changed."""
@@ -162,7 +140,7 @@ class Kernel:
 
     def read(self, payload: Payload) -> bytes:
         """The encoded bytes of a payload, its digest checked."""
-        data = payload.data if payload.data is not None else self.blobs().get(payload.ref or "")
+        data = payload.data if payload.data is not None else self.values.get(payload.ref or "")
         if hashlib.sha256(data).digest() != payload.digest:
             where = f"artifact {payload.ref}" if payload.ref else "the journal row"
             raise KitaruCorruptionError(
@@ -210,7 +188,7 @@ class Kernel:
         if replay is not None:
             record.original_exec_id = replay.original_exec_id
             record.seed = self.journal.get(replay.original_exec_id).seed
-            record.spec = {**record.spec, "replay": replay.to_json(self.encode)}
+            record.spec = {**record.spec, "replay": replay.to_json(partial(self.encode, stack=stack_of(record.spec)))}
         created = self.journal.create(record, self.owner if owned else None, self.lease_seconds)
         if created.existed:
             self._require_same_inputs(created.record, record)
@@ -286,8 +264,11 @@ class Kernel:
         with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
         """
         accept = ("pending", "interrupted", "waiting")
-        if self.journal.get(exec_id).owners_lost < owners_lost_max:
+        record = self.journal.get(exec_id)
+        if record.owners_lost < owners_lost_max:
             return self.resume(exec_id, spec, accept)
+        if self.places is not None:
+            self.places.require(record)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
         lost = claimed.record.owners_lost
         if lost - (claimed.previous_owner is not None) < owners_lost_max:  # the last one had got further
@@ -322,9 +303,10 @@ class Kernel:
         if spec is None:
             spec = self.load_spec(record)
         inputs.decode_inputs(record.inputs, spec.parameters, self.codec)  # what cannot be read is not claimed
+        if self.places is not None:
+            self.places.require(record)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
-        failed = (record.failure or {}).get("calls", ()) if reopen else ()
-        return self._continue(claimed, spec, [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)])
+        return self._continue(claimed, spec, _reopening(record) if reopen else ())
 
     def _continue(self, claimed: Claimed, spec: FlowSpec | None, reopened: Sequence[Entry] = ()) -> Run:
         """Drive an execution that was just claimed; on any trouble it is let go of."""
@@ -343,6 +325,12 @@ class Kernel:
             self.journal.release(claimed.lease)
             raise
         return self._drive(run, args, kwargs)
+
+    def reopen(self, exec_id: str) -> None:
+        """:meth:`retry` for an execution that another place is to continue: it reads ``interrupted`` afterwards."""
+        record = self.journal.get(exec_id)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed",), self.alive)
+        self.journal.release(claimed.lease, _reopening(record))
 
     def continue_existing(self, launch: Launch, spec: FlowSpec) -> Run | None:
         """After :meth:`create` found an execution under its idempotency key: continue it if its owner is gone."""
@@ -386,6 +374,10 @@ class Kernel:
         run = self.runs.get(wait.exec_id)
         if run is not None:
             run.stop(ExecutionCancelled(waiting.aborted_reason(wait)))
+
+    def join(self) -> None:
+        """Wait until the threads of all flows have ended, as the end of the interpreter does."""
+        self._drivers.join()
 
     # -- for the run --------------------------------------------------------------------------------------------
 
@@ -460,6 +452,11 @@ class Kernel:
             f"{earlier.exec_id}, which was started with another {names or 'input'}. Use a new key for new inputs, or "
             f"`kitaru executions get {earlier.exec_id}` to see the earlier one."
         )
+
+
+def _reopening(record: ExecutionRecord) -> list[Entry]:
+    failed = (record.failure or {}).get("calls", ())
+    return [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import (
@@ -66,10 +67,12 @@ def looked_at(kernel: Kernel, record: ExecutionRecord) -> tuple[ExecutionRecord,
     return record, status
 
 
-def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None) -> ExecutionRecord | None:
+def wait_end(
+    kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None, check: Callable[[], None] | None = None
+) -> ExecutionRecord | None:
     """Wait until the execution has ended or suspended; None when ``run`` ended in this process and says it all.
 
-    Notified when the run is in this process; otherwise the journal is followed.
+    Notified when the run is in this process; otherwise the journal is followed, and ``check`` called with every look.
 
     Raises:
         KitaruTimeoutError: ``timeout`` seconds passed; the execution goes on.
@@ -95,6 +98,8 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
             return record
         if deadline is not None and time.monotonic() >= deadline:
             raise still_running(exec_id, timeout)
+        if check is not None:
+            check()
         time.sleep(_FOLLOW_SECONDS)
 
 

@@ -14,7 +14,7 @@ from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
 from kitaru.runtime.lineage import Lineage
-from kitaru.runtime.specs import as_started
+from kitaru.runtime.specs import as_started, stack_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -47,6 +47,7 @@ class Run:
         self.seed = record.seed
         self.record = record
         self.spec = spec = as_started(spec, record.spec)
+        self.stack = stack_of(record.spec)
         self.lease = lease
         self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
         self.history = history
@@ -297,11 +298,11 @@ class Run:
 
         What a body returned is paid for: a full disk or a store that is away is no failure of the call.
         """
-        return self._stored(lambda: self.kernel.encode(value))
+        return self._stored(lambda: self.kernel.encode(value, self.stack))
 
     def store(self, codec: str, data: bytes) -> Payload:
         """:meth:`Kernel.store`, as patient as :meth:`encode`."""
-        return self._stored(lambda: self.kernel.store(codec, data))
+        return self._stored(lambda: self.kernel.store(codec, data, self.stack))
 
     def _stored(self, store: Callable[[], Payload]) -> Payload:
         try:

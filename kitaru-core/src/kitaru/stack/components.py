@@ -137,7 +137,13 @@ class SweepableStore(Protocol):
 
 @runtime_checkable
 class LogStore(Protocol):
-    """Runtime log lines per execution, in the order they were appended."""
+    """Runtime log lines per execution, in the order they were appended.
+
+    Every text comes back as it went in, where the service can hold it at all; an id that could lead out of the store's
+    place is a KitaruUsageError. What a service will never take, whatever is tried (a line too large for it), is a
+    KitaruUsageError too: it is dropped and counted, and not sent again. Everything else that goes wrong is tried again
+    by the shipping layer, so no method waits longer than its own timeouts: a minute at most.
+    """
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         """Add lines at the end. Lines of one call stay together and in order; several processes may append at once.
@@ -160,6 +166,19 @@ class LogStore(Protocol):
 
     def delete(self, exec_id: str) -> None:
         """Remove all lines of an execution; none is fine."""
+
+
+@runtime_checkable
+class PromptLogStore(Protocol):
+    """A log store that writes to this machine only, so that lines are handed to it on the flow's own thread.
+
+    A capability: the lines of an execution are stored when its result is published, and survive the process from then
+    on. Lines for any other store wait in memory and are brought to it in the background (``kitaru.stack.shipping``).
+    """
+
+    @property
+    def prompt(self) -> bool:
+        """True: ``append`` takes microseconds and waits for nothing but a local disk."""
 
 
 class OrchestratorCapability(StrEnum):
