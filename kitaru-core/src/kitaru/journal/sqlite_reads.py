@@ -76,8 +76,10 @@ class ListingReader:
             self._alive, self._gone = alive, {}
             return connection.execute(sql, tuple(bindings)).fetchall()
 
-    def _is_gone(self, owner: str) -> bool:
+    def _is_gone(self, owner: str | None) -> bool:
         """``kitaru_gone`` in SQL: asked only of rows that a query walks, and once per owner and query."""
+        if owner is None:  # SQL promises no order among the terms of an OR: the one before may not have been looked at
+            return True
         gone = self._gone.get(owner)
         if gone is None:
             assert self._alive is not None
