@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import tempfile
 import time
@@ -97,8 +98,23 @@ def timed(samples: Samples, action: Callable[[], Any]) -> Any:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A directory on the disk that holds the checkout's neighbours: /tmp may be memory."""
-    with tempfile.TemporaryDirectory(prefix="kitaru-bench-") as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix="kitaru-bench-"))
+    try:
+        yield folder
+    finally:
+        _remove(folder, time.monotonic() + 10)
+
+
+def _remove(folder: Path, deadline: float) -> None:
+    # A process that resumed an execution still writes its log after the execution has ended.
+    while True:
+        try:
+            shutil.rmtree(folder)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def table(rows: Sequence[Row], *, markdown: bool = False) -> str:

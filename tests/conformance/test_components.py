@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,43 @@ class TestLocalArtifactStore(ArtifactStoreConformance):
         settings = {"uri": f"file://{tmp_path}/file/artifacts"}
         return plugin_manager().flavor("artifact_store", "local").build(settings)
 
+    @pytest.fixture
+    def grow_old(self, tmp_path: Path) -> Any:
+        return lambda key: os.utime(tmp_path / "artifacts" / key, (time.time() - 86_400,) * 2)
+
 
 class TestLocalLogStore(LogStoreConformance):
     @pytest.fixture
     def log_store(self, tmp_path: Path) -> Any:
         return plugin_manager().flavor("log_store", "local").build({"path": str(tmp_path / "logs")})
+
+    @pytest.fixture
+    def flavor_settings(self, tmp_path: Path) -> FlavorSettings:
+        return FlavorSettings("log_store", "local", {"path": str(tmp_path / "logs")})
+
+    @pytest.fixture
+    def unreachable_log_store(self, tmp_path: Path) -> Any:
+        (tmp_path / "file").touch()
+        return plugin_manager().flavor("log_store", "local").build({"path": str(tmp_path / "file" / "logs")})
+
+
+class TestArtifactLogStore(LogStoreConformance):
+    """On the local artifact store."""
+
+    @pytest.fixture
+    def flavor_settings(self, tmp_path: Path) -> FlavorSettings:
+        store = {"flavor": "local", "settings": {"uri": f"file://{tmp_path}/artifacts", "sync": False}}
+        return FlavorSettings("log_store", "artifact-store", {"artifact_store": store})
+
+    @pytest.fixture
+    def log_store(self, flavor_settings: FlavorSettings) -> Any:
+        return plugin_manager().flavor("log_store", "artifact-store").build(flavor_settings.settings)
+
+    @pytest.fixture
+    def unreachable_log_store(self, tmp_path: Path) -> Any:
+        (tmp_path / "file").touch()
+        store = {"flavor": "local", "settings": {"uri": f"file://{tmp_path}/file/artifacts", "sync": False}}
+        return plugin_manager().flavor("log_store", "artifact-store").build({"artifact_store": store})
 
 
 class TestLocalSecretStore(SecretStoreConformance):

@@ -86,3 +86,11 @@ def test_a_blank_name_and_a_damaged_file(own_store: Path) -> None:
     with pytest.raises(KitaruBackendError, match="Set `one` anew") as raised:
         get_secret("one")
     assert VALUE not in str(raised.value)
+
+
+def test_two_who_set_values_of_one_secret_at_once_lose_nothing(own_store: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: KitaruClient().secrets.set("shared", {f"KEY_{number}": VALUE}), range(24)))
+    assert len(KitaruClient().secrets.get("shared").keys) == 24

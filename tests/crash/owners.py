@@ -50,6 +50,27 @@ def race(forks: Forks, directory: Path, processes: int, seed: int) -> None:
         oracle.conclude()
 
 
+def start_under_one_key(forks: Forks, directory: Path, shape: str, processes: int) -> None:
+    """Start a flow under one idempotency key in ``processes`` at the same moment, and once more after its end."""
+    with battery.reported(f"--shape {shape} --same-key {processes}", directory):
+        model = models.SHAPES[shape]()
+        order = Order(str(directory), shape, model.argument, key="order-1")
+        answers = [process.answer() for process in at_once(forks, directory, [order] * processes)]
+        assert len({answer.get("exec_id") for answer in answers}) == 1, answers
+        assert len({answer.get("result") for answer in answers}) == 1, answers
+        late = forks.run(Order(str(directory), shape, model.argument, key="order-1"))
+        assert late.answer()["result"] == answers[0]["result"]
+        oracle = Oracle(directory, model)
+        oracle.conclude()
+        expected = len(model.calls) + sum(model.failures.values())
+        assert bodies(directory) == expected, "a body ran more than once"
+
+
+def bodies(directory: Path) -> int:
+    """How many bodies have run in a store."""
+    return sum(json.loads(line)[0] == "run" for line in (directory / "effects").read_text().splitlines())
+
+
 def at_once(forks: Forks, directory: Path, orders: list[Order]) -> list[Process]:
     """Start a process per order, let go of all of them at the same moment, and wait until they have ended well."""
     barrier = directory / "barrier"

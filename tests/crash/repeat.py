@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--point", type=int, help="the journal write to die at; default: every one")
     parser.add_argument("--random", type=int, metavar="KILLS", help="kill from outside at random moments instead")
     parser.add_argument("--race", type=int, metavar="PROCESSES", help="let so many processes resume it at once instead")
+    parser.add_argument("--same-key", type=int, metavar="PROCESSES", help="start it under one key in so many instead")
     parser.add_argument("--zombie", action="store_true", help="stop an owner and wake it up later instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--times", type=int, default=1, help="how often to repeat it")
@@ -38,6 +39,8 @@ def _once(forks: Forks, base: Path, options: argparse.Namespace, tally: battery.
         battery.kill_at_random(forks, battery.fresh(base, "random"), options.shape, options.seed, options.random, tally)
     elif options.race is not None:
         owners.race(forks, battery.fresh(base, "race"), options.race, options.seed)
+    elif options.same_key is not None:
+        owners.start_under_one_key(forks, battery.fresh(base, "same-key"), options.shape, options.same_key)
     elif options.zombie:
         owners.stop_at_random(forks, battery.fresh(base, "zombie"), options.seed)
     else:

@@ -81,8 +81,10 @@ def test_a_fresh_interpreter_continues_what_another_one_left(tmp_path: Path, cra
     oracle.conclude()
 
 
-def test_a_failure_of_the_battery_can_be_repeated_by_its_command() -> None:
-    command = "--shape gather --side after --point 7 --seed 3"
+@pytest.mark.parametrize(
+    ("command", "points"), [("--shape gather --side after --point 7 --seed 3", 1), ("--shape line --same-key 2", 0)]
+)
+def test_a_failure_of_the_battery_can_be_repeated_by_its_command(command: str, points: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash.repeat", *command.split()],
         cwd=ROOT,
@@ -91,4 +93,4 @@ def test_a_failure_of_the_battery_can_be_repeated_by_its_command() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 points, ")
+    assert done.stdout.startswith(f"{points} points, ")

@@ -33,7 +33,7 @@ from kitaru.plugins.manager import plugin_manager
 from kitaru.runtime import lease
 from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
-from kitaru.testing.crash import CrashingJournal, CrashPoint
+from kitaru.testing.crash import CrashingJournal, CrashPoint, kill_this_process
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Order:
     exec_id: str | None = None  # resume this one; None: start under the key
     key: str | None = "battery"
     crash: str | None = None
+    ctrl_c: bool = False  # at the crash point: SIGINT instead of SIGKILL
     lease_seconds: float = 30.0
     host: str | None = None  # pretend to be on another host: then only an expired lease lets others take over
     store: str = ""  # where the store lies inside the directory; effects and answers lie beside it
@@ -68,7 +69,10 @@ def perform(order: Order) -> dict[str, Any]:
     if order.file_bytes_max is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes_max, resource.RLIM_INFINITY))
     kernel = assembly.open_kernel()
-    crashing = CrashingJournal(kernel.journal, CrashPoint.parse(order.crash) if order.crash else None)
+    sys.excepthook = lambda *_: None  # the kernel puts its own before it
+    point = CrashPoint.parse(order.crash) if order.crash else None
+    press = _ctrl_c(kernel) if order.ctrl_c else kill_this_process
+    crashing = CrashingJournal(kernel.journal, point, crash=press)
     crashing.append = _noting_refusals(crashing.append, directory)
     kernel.journal = crashing
     if order.barrier is not None:
@@ -84,17 +88,39 @@ def perform(order: Order) -> dict[str, Any]:
             handle = kernels.start(getattr(shapes, order.shape), order.argument, key=order.key)
         if order.shape in ("answered", "once"):
             threading.Thread(target=_answer_all, args=(kernel,), daemon=True).start()
-        result = _to_the_end(handle)
+        result = _to_the_end(handle, 60.0 if order.ctrl_c else 0.02)
     except KitaruError as error:
         return {"error": type(error).__name__, "text": str(error), "writes": len(crashing.log)}
+    except KeyboardInterrupt as error:  # the program ends by it, as the interpreter would end it
+        sys.excepthook(KeyboardInterrupt, error, None)
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join()
+        return {"interrupted": True, "writes": len(crashing.log)}
     return {"exec_id": handle.exec_id, "result": repr(result), "writes": len(crashing.log)}
 
 
-def _to_the_end(handle: FlowHandle) -> Any:
+def _ctrl_c(kernel: Kernel) -> Callable[[], None]:
+    """Ctrl-C at this very point: returns once the main thread has seen to it."""
+
+    def press() -> None:
+        runs = list(kernel.runs.values())
+        for _ in range(10):  # the interpreter drops it where it calls back (a weak reference's end): press again then
+            os.kill(os.getpid(), signal.SIGINT)
+            deadline = time.monotonic() + 2
+            while threading.current_thread() is not threading.main_thread() and time.monotonic() < deadline:
+                if not runs or any(run.stopping is not None for run in runs):
+                    return
+                time.sleep(0.0005)
+
+    return press
+
+
+def _to_the_end(handle: FlowHandle, patience: float) -> Any:
     """Wait for the end; an execution that was let go of is continued once it has its answer."""
     while True:
         try:
-            return handle.wait(timeout=0.02)
+            return handle.wait(timeout=patience)
         except (KitaruWaitingError, KitaruTimeoutError):
             with contextlib.suppress(KitaruStateError):  # nobody has answered yet, or it runs
                 handle = kernels.resume(handle.exec_id)

@@ -117,8 +117,8 @@ def test_following_reads_only_what_is_new(tmp_path: Path, monkeypatch: pytest.Mo
     store.append("run-1", [line(number) for number in range(1000)])
     seen = len(store.read("run-1"))
     parsed: list[bytes] = []
-    parse = log_store._parse
-    monkeypatch.setattr(log_store, "_parse", lambda text: parsed.append(text) or parse(text))
+    parse = log_store.log_lines.parse
+    monkeypatch.setattr(log_store.log_lines, "parse", lambda text: parsed.append(text) or parse(text))
     store.append("run-1", [line(1000)])
     assert store.read("run-1", after=seen) == [line(1000)]
     assert store.read("run-1", after=seen + 1) == []

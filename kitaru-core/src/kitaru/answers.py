@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import KitaruUsageError, KitaruWaitValidationError
+from kitaru.errors import KitaruSerializationError, KitaruUsageError, KitaruWaitValidationError
 from kitaru.runtime import waiting
+from kitaru.runtime.specs import stack_of
 
 if TYPE_CHECKING:
     from kitaru.journal.records import WaitRecord
@@ -46,11 +47,18 @@ def json_schema(schema: Any, api: str) -> dict[str, Any] | None:
 def accept(kernel: Kernel, wait: WaitRecord, value: Any) -> WaitRecord:
     """Check an answer in full and record it, exactly once.
 
-    Raises KitaruWaitValidationError when it does not fit (the wait stays open), and KitaruStateError when the wait has
-    been ended before or its deadline is over.
+    Raises KitaruWaitValidationError when it does not fit and KitaruSerializationError when it is too large (the wait
+    stays open), and KitaruStateError when the wait has been ended before or its deadline is over.
     """
     plain = check(wait.schema, value, wait=wait.name, exec_id=wait.exec_id)
-    return waiting.resolve(kernel, wait, "answered", kernel.encode(plain))
+    stack = stack_of(kernel.journal.get(wait.exec_id).spec)
+    try:
+        answer = kernel.encode(plain, stack)
+    except KitaruSerializationError as error:
+        raise KitaruSerializationError(
+            f"the answer to wait `{wait.name}` of execution {wait.exec_id} cannot be stored: {error} It is still open."
+        ) from error.__cause__
+    return waiting.resolve(kernel, wait, "answered", answer)
 
 
 def check(schema: dict[str, Any] | None, value: Any, *, wait: str, exec_id: str) -> Any:

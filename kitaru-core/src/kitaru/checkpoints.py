@@ -51,7 +51,7 @@ class CheckpointDefinition(Generic[P, R]):
             KitaruUsageError: ``id`` is taken, or ``after`` is no future.
         """
         frame = current_frame.get()
-        if frame is None or getattr(frame.run, "isolated", False):
+        if frame is None or frame.run.isolated:
             frame = calls.outside(frame, self.spec.name)
         spec = self.spec
         run = frame.run

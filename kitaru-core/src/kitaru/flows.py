@@ -71,7 +71,7 @@ class FlowDefinition(Generic[P, R]):
         frame = current_frame.get()
         if frame is not None:
             spec = assembly.with_settings(self.spec, options)
-            child = children.start_child(frame, spec, args, kwargs, options.stack)
+            child = children.start_child(frame, spec, args, kwargs, assembly.home(options.stack, frame.run.kernel))
             return FlowHandle(frame.run.kernel, child.exec_id, child.run, child)
         kernel, exec_id, run = assembly.start_flow(self.spec, args, kwargs, options)
         return FlowHandle(kernel, exec_id, run)

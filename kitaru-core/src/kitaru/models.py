@@ -240,7 +240,11 @@ class CheckReport(Snapshot):
 
 
 class LogEntry(Snapshot):
-    """One line of runtime log. ``timestamp`` is ISO 8601 in UTC; ``source`` is stdout, stderr or logging."""
+    """One line of runtime log. ``timestamp`` is ISO 8601 in UTC; ``source`` is stdout, stderr or logging.
+
+    ``source`` is ``place`` for what an orchestrator's own place printed before there was a kernel to capture anything;
+    such lines have no timestamp.
+    """
 
     message: str
     level: str | None = None
@@ -261,7 +265,7 @@ class Execution(Snapshot):
     ``pending_wait`` is the oldest of ``pending_waits``, the questions that nobody has answered yet. A ``waiting``
     execution without one was answered, or sleeps. ``failure`` is set only when ``status`` is failed. ``wake_at`` is
     when the next timer of a waiting execution is due. ``owners_lost`` counts the processes that died while they drove
-    it.
+    it, since it last got further (a call ended, or nothing was left to run until an answer or a timer).
     """
 
     exec_id: str

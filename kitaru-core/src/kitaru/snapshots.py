@@ -29,11 +29,13 @@ def execution(
     *,
     waits: Sequence[WaitRecord] = (),
     client: models.Operations | None = None,
+    reason: str | None = None,
 ) -> models.Execution:
     """The snapshot of a stored execution. ``entries`` None: a listing, without calls, artifacts and children.
 
     ``status`` is the owner's: only the caller can tell whether the owner of a running execution lives. ``waits`` are
-    its open ones, oldest first; of a running execution that has one, people see that it is ``waiting``.
+    its open ones, oldest first; of a running execution that has one, people see that it is ``waiting``. ``reason`` is
+    shown where the journal gives none.
     """
     timeline = Timeline(entries or ())
     driven = status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING)
@@ -50,7 +52,7 @@ def execution(
         ended_at=when(record.ended_at),
         stack_name=record.stack_name,
         metadata=timeline.metadata,
-        status_reason=record.status_reason,
+        status_reason=record.status_reason or reason,
         failure=_execution_failure(record, status),
         pending_wait=pending[0] if pending else None,
         pending_waits=pending,

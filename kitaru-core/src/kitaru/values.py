@@ -27,7 +27,7 @@ def now() -> datetime:
     """
     frame = require_frame("kitaru.now()")
     run = frame.run
-    if getattr(run, "isolated", False):  # an isolated body runs again as a whole: it has no journal of its own
+    if run.isolated:  # an isolated body runs again as a whole: it has no journal of its own
         return datetime.now(UTC)
     run.check(frame)
     key = suspension.next_key(frame, "now")

@@ -6,6 +6,7 @@ without reading it back, and importing it would be felt by the first large value
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import os
@@ -15,7 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
-from kitaru.errors import KitaruArtifactNotFoundError, KitaruBackendError, KitaruUsageError
+from kitaru.errors import (
+    KitaruArtifactNotFoundError,
+    KitaruBackendError,
+    KitaruSerializationError,
+    KitaruUsageError,
+)
 from kitaru.stack.components import check_key
 from kitaru_local.config import LocalArtifactStoreConfig
 
@@ -231,9 +237,22 @@ def _is_partial(key: str) -> bool:
     return any(part.startswith(_PARTIAL) for part in key.split("/"))
 
 
+def _file_limit() -> str:
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return "of its file system"
+    return f"that this process may write, {limit:,} bytes (`ulimit -f`)"
+
+
 @contextmanager
 def _errors(key: str, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:  # also on the next try, unlike a full disk
+            raise KitaruSerializationError(
+                f"artifact {key!r} cannot be {what}: it is larger than the largest file {_file_limit()}."
+            ) from error
         raise KitaruBackendError(f"artifact {key!r} cannot be {what}: {error.strerror}.") from error

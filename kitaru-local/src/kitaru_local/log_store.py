@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
-from typing import Any
 
-from kitaru.errors import KitaruBackendError, KitaruLogRetrievalError, KitaruUsageError
+from kitaru.errors import KitaruBackendError, KitaruLogRetrievalError
 from kitaru.journal.log_records import LogRecord
+from kitaru.stack import log_lines
 from kitaru_local.config import LocalLogStoreConfig
 
 _CURSORS_MAX = 64
-_EXEC_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_FIELDS = frozenset(field.name for field in fields(LogRecord))
 
 
 class LocalLogStore:
@@ -26,6 +21,8 @@ class LocalLogStore:
     A batch is one write to a file opened for appending, so the lines of several processes do not mix. It starts on a
     new line even after a crash tore the last one; a torn line is left out when reading.
     """
+
+    prompt = True  # a write to a local file: nothing to wait for in the background
 
     def __init__(self, config: LocalLogStoreConfig) -> None:
         self._directory = config.path
@@ -36,7 +33,7 @@ class LocalLogStore:
         if not records:
             return
         path = self._path(exec_id)
-        data = "".join(_dump(record) for record in records).encode()
+        data = "".join(log_lines.dump(record) for record in records).encode()
         try:
             descriptor = self._open(path)
             try:
@@ -52,25 +49,15 @@ class LocalLogStore:
     def read(
         self, exec_id: str, *, call_id: str | None = None, after: int = 0, limit: int | None = None
     ) -> list[LogRecord]:
-        found: list[LogRecord] = []
         path = self._path(exec_id)
         try:
             if call_id is None:
                 return self._read_on(path, after, limit)
-            for _, record in _records(path, 0):
-                if record.call_id != call_id:
-                    continue
-                if after > 0:
-                    after -= 1
-                    continue
-                if limit is not None and len(found) >= limit:
-                    break
-                found.append(record)
+            return log_lines.selected((record for _, record in _records(path, 0)), call_id, after, limit)
         except FileNotFoundError:
             return []
         except OSError as error:
             raise KitaruLogRetrievalError(f"the log file {path} cannot be read: {error.strerror}.") from error
-        return found
 
     def delete(self, exec_id: str) -> None:
         path = self._path(exec_id)
@@ -82,9 +69,7 @@ class LocalLogStore:
             raise KitaruBackendError(f"the log file {path} cannot be removed: {error.strerror}.") from error
 
     def _path(self, exec_id: str) -> str:
-        if not isinstance(exec_id, str) or not _EXEC_ID.fullmatch(exec_id):
-            raise KitaruUsageError(f"{exec_id!r:.80} is not the id of an execution.")
-        return os.path.join(self._directory, f"{exec_id}.jsonl")
+        return os.path.join(self._directory, f"{log_lines.check_exec_id(exec_id)}.jsonl")
 
     def _open(self, path: str) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -125,7 +110,7 @@ def _records(path: str, place: int) -> Iterator[tuple[int, LogRecord]]:
         file.seek(place)
         for line in file:
             place += len(line)
-            record = _parse(line) if line.endswith(b"\n") else None
+            record = log_lines.parse(line) if line.endswith(b"\n") else None
             if record is not None:
                 yield place, record
 
@@ -133,15 +118,3 @@ def _records(path: str, place: int) -> Iterator[tuple[int, LogRecord]]:
 def _torn(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _dump(record: LogRecord) -> str:
-    return json.dumps({name: value for name, value in asdict(record).items() if value is not None}) + "\n"
-
-
-def _parse(line: bytes) -> LogRecord | None:
-    try:
-        values: Any = json.loads(line)
-        return LogRecord(**{name: value for name, value in values.items() if name in _FIELDS})
-    except (ValueError, TypeError, AttributeError):  # torn by a crash, or no line of ours
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kitaru.stack import start_execution
-from kitaru.stack.components import OrchestratorCapability, OrchestratorStatus
+from kitaru.stack.components import IsolatedCall, OrchestratorCapability, OrchestratorStatus
 
 _CAPABILITIES = frozenset((OrchestratorCapability.IN_PROCESS, OrchestratorCapability.ISOLATED))
 
@@ -35,3 +35,9 @@ class LocalOrchestrator:
         """None: what an execution prints here is captured by its kernel."""
         del exec_id
         return iter(())
+
+    def run_call(self, call: IsolatedCall) -> bytes | None:
+        """In a new process of this machine."""
+        from kitaru.stack.isolated import run_in_process  # only for those who isolate calls
+
+        return run_in_process(call)

@@ -66,6 +66,8 @@ def test_plugins_are_listed_with_what_they_supply() -> None:
     result = run("plugins", "list")
     assert result.exit_code == 0 and "kitaru-local" in result.stdout and "artifact_store local" in result.stdout
     rows = json.loads(run("plugins", "list", "--output", "json").stdout)["items"]
+    keys = {"name", "distribution", "version", "interface", "status", "reason", "supplies"}
+    assert all(set(row) == keys for row in rows)
     local = next(row for row in rows if row["name"] == "local")
     assert local["status"] == "available" and {"kind": "orchestrator", "name": "local"} in local["supplies"]
 

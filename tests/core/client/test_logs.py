@@ -158,7 +158,7 @@ def test_a_log_store_that_fails_is_a_log_retrieval_error(talked: str, monkeypatc
         def read(self, *_: Any, **__: Any) -> None:
             raise OSError("the disk is gone")
 
-    monkeypatch.setattr(assembly, "open_log_store", lambda _: Broken())
+    monkeypatch.setattr(assembly, "open_log_store", lambda *_: Broken())
     with pytest.raises(KitaruLogRetrievalError, match="the disk is gone"):
         KitaruClient().executions.logs(talked)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 import kitaru
 from kitaru import KitaruClient, checkpoint, flow
-from kitaru.errors import KitaruNotFoundError, KitaruUsageError
+from kitaru.errors import KitaruNotFoundError, KitaruUsageError, KitaruWaitingError
 from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
 
@@ -184,27 +185,35 @@ def test_a_store_that_several_journals_use_is_not_swept(
 # -- killed in between ------------------------------------------------------------------------------------------
 
 _CLEANER = """
-    import os, signal, sys
+    import json, os, signal, sys
     from kitaru import KitaruClient
 
     client = KitaruClient()
-    left = [int(sys.argv[1])]
+    kill_at, passed = int(sys.argv[1]), []
 
-    def count(*_):
-        left[0] -= 1
-        if left[0] == 0:
+    def pass_by(what):
+        passed.append(what)
+        if len(passed) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return True
 
-    client._kernel.journal._cursor.exec_trace = count
+    client._kernel.journal._cursor.exec_trace = lambda *_: pass_by("statement")
+    sys.addaudithook(lambda event, _: event == "os.remove" and pass_by("file"))
     client.clean(older_than="30d")
+    print(json.dumps(passed))
 """
 
 
+def _cleaned(script: Path, config: Path, kill_at: int = 0) -> subprocess.CompletedProcess[str]:
+    """``clean`` in a process that is killed right before its n-th statement or deletion of a file; 0: it is not."""
+    command = [sys.executable, str(script), str(kill_at)]
+    environment = {**os.environ, "KITARU_CONFIG_PATH": str(config)}
+    return subprocess.run(command, env=environment, timeout=60, check=False, capture_output=True, text=True)
+
+
 def _killed_at(number: int, script: Path, config: Path) -> bool:
-    command = [sys.executable, str(script), str(number)]
-    ended = subprocess.run(command, env={**os.environ, "KITARU_CONFIG_PATH": str(config)}, timeout=60, check=False)
-    assert ended.returncode in (0, -9)
+    ended = _cleaned(script, config, number)
+    assert ended.returncode in (0, -9), ended.stderr
     return ended.returncode == -9
 
 
@@ -250,12 +259,127 @@ def test_killed_while_it_removes(kernel: Kernel, own_store: Path, cleaner: Path,
     assert _kill_and_continue(kernel, own_store, cleaner, number)
 
 
+def test_killed_between_the_files(kernel: Kernel, own_store: Path, cleaner: Path) -> None:
+    """Logs and large values go one by one, long after the execution itself is gone."""
+    _old_keyed_execution(kernel, own_store, 0)
+    passed = json.loads(_cleaned(cleaner, own_store).stdout)
+    files = [number for number, what in enumerate(passed, 1) if what == "file"]
+    assert len(files) == 6, "two logs, four values"
+    for number in files:
+        assert _kill_and_continue(kernel, own_store, cleaner, number)
+
+
 @pytest.mark.battery
-def test_killed_at_every_statement(kernel: Kernel, own_store: Path, cleaner: Path) -> None:
+@pytest.mark.timeout(900)
+def test_killed_at_every_statement_and_file(kernel: Kernel, own_store: Path, cleaner: Path) -> None:
     number = 1
     while _kill_and_continue(kernel, own_store, cleaner, number):
         number += 1
-    assert number > 10
+    assert number > 20
+
+
+@pytest.mark.parametrize("number", [4, 7, 10, 14])
+def test_an_import_under_the_id_of_what_was_being_removed(
+    kernel: Kernel, own_store: Path, cleaner: Path, tmp_path: Path, number: int
+) -> None:
+    """The rest of the removal must not take what came back."""
+    exec_id = _old_keyed_execution(kernel, own_store, number)
+    client = KitaruClient()
+    archive = tmp_path / "execution.zip"
+    client.executions.export(exec_id, archive)
+    assert _killed_at(number, cleaner, own_store)
+    try:
+        client.executions.get(exec_id)
+    except KitaruNotFoundError:
+        client.executions.import_(archive)
+    for path in own_store.rglob("sha256/*"):
+        os.utime(path, (1e9, 1e9))
+    client.clean(older_than="10000d")
+    shown = client.executions.get(exec_id)
+    assert shown.result() == 50_000
+    assert sorted(str(one.load())[:1] + str(len(one.load())) for one in shown.artifacts) == ["k40000", "k50000"]
+    assert [one.message for one in client.executions.logs(exec_id)] == ["writing k"]
+
+
+# -- beside others ----------------------------------------------------------------------------------------------
+
+
+@flow
+def asking(letter: str) -> str:
+    kept = large(letter)
+    return kept + str(kitaru.wait(schema=str, name="more"))
+
+
+def test_an_execution_that_waits_keeps_all_it_has(kernel: Kernel, own_store: Path) -> None:
+    kernel.hold_seconds = 0.0
+    handle = asking.run("w")
+    with pytest.raises(KitaruWaitingError):
+        handle.wait(timeout=30)
+    for path in own_store.rglob("sha256/*"):
+        os.utime(path, (1e9, 1e9))
+    client = KitaruClient()
+    assert client.clean(older_than="0s").removed == []
+    assert len(blobs(own_store)) == 2 and logs(own_store) == {handle.exec_id}
+    client.executions.input(handle.exec_id, value="!", resume=False)
+    kernel.resume(handle.exec_id).done.wait(30)
+    assert client.executions.result(handle.exec_id) == "w" * 50_000 + "!"
+
+
+def test_a_parent_whose_child_still_runs_stays(kernel: Kernel, own_store: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    @checkpoint
+    def stay() -> str:
+        begun.set()
+        assert go_on.wait(30)
+        return "z" * 50_000
+
+    @flow
+    def child() -> str:
+        return stay()
+
+    @flow
+    def parent() -> str:
+        child.run()
+        return "not waited for"
+
+    handle = parent.run()
+    assert handle.wait(timeout=30) == "not waited for" and begun.wait(30)
+    (inside,) = KitaruClient().executions.get(handle.exec_id).children
+    try:
+        done = KitaruClient().clean(older_than="0s")
+        assert (done.removed, done.kept) == ([], [handle.exec_id])
+    finally:
+        go_on.set()
+    run = kernel.runs.get(inside.exec_id)
+    assert run is None or run.done.wait(30)
+    assert KitaruClient().executions.result(inside.exec_id) == "z" * 50_000
+
+
+def test_two_that_clean_at_once_share_the_work(kernel: Kernel, own_store: Path, cleaner: Path) -> None:
+    old = [ran(f"n{number}") for number in range(8)]
+    kept = ran("kept")
+    grow_old(kernel, own_store, *old)
+    together = threading.Barrier(2)
+    ended: list[subprocess.CompletedProcess[str]] = []
+
+    def elsewhere() -> None:
+        together.wait(30)
+        ended.append(_cleaned(cleaner, own_store))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    together.wait(30)
+    removed: list[str] = []
+    while thread.is_alive():
+        removed += KitaruClient().clean(older_than="30d").removed
+    thread.join()
+    assert ended[0].returncode == 0, ended[0].stderr
+    assert len(removed) == len(set(removed)) and set(removed) <= set(old)
+    assert KitaruClient().clean(older_than="30d").removed == []
+    assert [one.exec_id for one in KitaruClient().executions.list()] == [kept]
+    assert len(blobs(own_store)) == 2 and logs(own_store) == {kept}
+    assert KitaruClient().executions.get(kept).artifacts[1].load() == "kept" * 50_000
 
 
 # -- in journals ------------------------------------------------------------------------------------------------

@@ -144,3 +144,24 @@ def test_a_start_takes_the_registry_with_it(kernel: Kernel) -> None:
         assert spec_of()["resolved_execution"]["image"]["base_image"] == "python:3.12"
     finally:
         reset_configuration()
+
+
+def test_every_start_sees_the_registry_as_it_is_then(
+    kernel: Kernel, own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def aliases() -> dict[str, Any]:
+        handle = nothing.run()
+        handle.wait()
+        return (kernel.journal.get(handle.exec_id).spec.get("model_registry") or {}).get("aliases", {})
+
+    assert aliases() == {}
+    for model in ("m1", "m2"):  # the variable, changed in place
+        monkeypatch.setenv("KITARU_MODEL_REGISTRY", json.dumps({"aliases": {"sent": {"model": model}}}))
+        assert aliases() == {"sent": {"model": model}}
+    monkeypatch.delenv("KITARU_MODEL_REGISTRY")
+    assert aliases() == {}
+    for model in ("f1", "f22"):  # the file, as an editor or another process writes it
+        (own_store / "kitaru.yaml").write_text(f"model_registry: {{aliases: {{mine: {{model: {model}}}}}}}\n")
+        assert aliases() == {"mine": {"model": model}}
+    (own_store / "kitaru.yaml").unlink()
+    assert aliases() == {}

@@ -130,3 +130,15 @@ def test_a_frozen_spec_has_no_token_and_is_read_back() -> None:
     assert former is not None and former.resolved_execution == {"stack": "old"}
     for unreadable in (None, "x", {}, {"version": 2}, {"version": 1, "connection": 3}):
         assert read_frozen_execution_spec(unreadable) is None
+
+
+def test_image_settings_get_the_names_of_the_engine() -> None:
+    from kitaru.config import ImageSettings, image_settings_to_docker_settings
+
+    settings = ImageSettings(base_image="python:3.12", requirements=["a"], environment={"A": "1"})
+    expected = {"parent_image": "python:3.12", "requirements": ["a"], "environment": {"A": "1"}}
+    assert image_settings_to_docker_settings(settings) == expected
+    assert image_settings_to_docker_settings("python:3.12") == {"parent_image": "python:3.12"}
+    assert image_settings_to_docker_settings(None) == {}
+    with pytest.raises(KitaruUsageError, match="unknown image settings"):
+        image_settings_to_docker_settings({"nothing": 1})

@@ -153,7 +153,7 @@ def test_loading_all_plugins_imports_nothing_behind_them(tmp_path: Path) -> None
         site.python("""
             import json, sys
             from kitaru.plugins.manager import plugin_manager
-            assert [one.status for one in plugin_manager().plugins()] == ["available"] * 5
+            assert [one.status for one in plugin_manager().plugins()] == ["available"] * 6
             print(json.dumps(sorted(sys.modules)))
         """)
     )

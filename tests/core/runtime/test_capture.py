@@ -11,6 +11,7 @@ import pytest
 
 from kitaru import checkpoint, flow
 from kitaru.journal.log_records import LogRecord
+from kitaru.journal.records import ExecutionRecord
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.kernel import Kernel
@@ -45,11 +46,26 @@ def chatty() -> None:
     tries([])
 
 
+class Sink:
+    """Keeps lines in a list, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.found: list[tuple[str, LogRecord]] = []
+        self.error = error
+
+    def append(self, execution: ExecutionRecord, records: list[LogRecord]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.found.extend((execution.exec_id, one) for one in records)
+
+    def drain(self) -> None: ...
+
+
 @pytest.fixture
 def records(kernel: Kernel) -> list[tuple[str, LogRecord]]:
-    found: list[tuple[str, LogRecord]] = []
-    kernel.capture = Capture(lambda exec_id, batch: found.extend((exec_id, one) for one in batch), Clock())
-    return found
+    sink = Sink()
+    kernel.capture = Capture(sink, Clock())
+    return sink.found
 
 
 def test_every_line_is_kept_with_its_call_and_attempt(records: list[tuple[str, LogRecord]], capsys: Any) -> None:
@@ -78,12 +94,9 @@ def test_streams_and_handlers_are_put_back(records: list[tuple[str, LogRecord]])
 
 
 def test_a_log_store_that_fails_never_fails_an_execution(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(exec_id: str, batch: list[LogRecord]) -> None:
-        raise OSError("no space left")
-
     shown = io.StringIO()
     monkeypatch.setattr(sys, "__stderr__", shown)
-    kernel.capture = Capture(broken, Clock())
+    kernel.capture = Capture(Sink(OSError("no space left")), Clock())
     chatty.run().wait()
     assert "could not be stored: no space left" in shown.getvalue()
 

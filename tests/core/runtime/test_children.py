@@ -6,25 +6,13 @@ import threading
 from typing import Any
 
 import pytest
+from tests.core.runtime.world import ran, resume, world
 
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruExecutionError, KitaruStateError, KitaruUserCodeError
 from kitaru.runtime.kernel import Kernel
 
-ran: list[Any] = []
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def fresh_world(kernel: Kernel) -> None:
-    ran.clear()
-    world.clear()
-    world["kernel"] = kernel
-
-
-def resume(handle: FlowHandle) -> FlowHandle:
-    kernel: Kernel = world["kernel"]
-    return FlowHandle(kernel, handle.exec_id, kernel.resume(handle.exec_id))
+pytestmark = pytest.mark.usefixtures("fresh_world")
 
 
 @checkpoint

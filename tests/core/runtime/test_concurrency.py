@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from tests.core.runtime.world import ran, resume, world
 
 import kitaru
-from kitaru import CheckpointFuture, FlowHandle, checkpoint, flow, unmapped
+from kitaru import CheckpointFuture, checkpoint, flow, unmapped
 from kitaru.errors import (
     KitaruContextError,
     KitaruExecutionError,
@@ -21,20 +22,7 @@ from kitaru.errors import (
 from kitaru.journal.records import EntryKind
 from kitaru.runtime.kernel import Kernel
 
-ran: list[Any] = []
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def fresh_world(kernel: Kernel) -> None:
-    ran.clear()
-    world.clear()
-    world["kernel"] = kernel
-
-
-def resume(handle: FlowHandle) -> FlowHandle:
-    kernel: Kernel = world["kernel"]
-    return FlowHandle(kernel, handle.exec_id, kernel.resume(handle.exec_id))
+pytestmark = pytest.mark.usefixtures("fresh_world")
 
 
 @checkpoint

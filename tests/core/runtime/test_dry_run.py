@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from tests.core.runtime.world import ran, world
 
 import kitaru
 from kitaru import FlowHandle, checkpoint, flow
@@ -14,15 +15,7 @@ from kitaru.errors import KitaruStateError, KitaruUserCodeError
 from kitaru.runtime.dry_run import Finding, dry_run
 from kitaru.runtime.kernel import Kernel
 
-ran: list[Any] = []
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def fresh_world(kernel: Kernel) -> None:
-    ran.clear()
-    world.clear()
-    world["kernel"] = kernel
+pytestmark = pytest.mark.usefixtures("fresh_world")
 
 
 def interrupted(handle: FlowHandle) -> FlowHandle:

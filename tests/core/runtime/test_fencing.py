@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import os
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+import kitaru
 from kitaru import FlowHandle, checkpoint, flow
 from kitaru.errors import KitaruBackendError, KitaruJournalError, KitaruLeaseError, KitaruStateError
 from kitaru.journal.records import EntryKind, Owner
@@ -118,6 +122,21 @@ def test_a_pid_says_nothing_under_another_host_boot_or_namespace(change: dict[st
     assert lease.alive(dataclasses.replace(here, **change), here) is None  # type: ignore[arg-type]
 
 
+def test_a_process_that_cannot_be_looked_at_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file descriptor left, or a /proc that hides other users' processes: only the lease's end counts then."""
+    here = lease.this_owner()
+    assert lease.alive(dataclasses.replace(here, pid_start=0), here) is None
+    parent = dataclasses.replace(here, pid=os.getppid(), pid_start=1)
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", _refuses)
+        assert lease.alive(parent, here) is None
+    assert lease.alive(parent, here) is False, "nothing was remembered of the failed look"
+
+
+def _refuses(*_: Any) -> Any:
+    raise OSError(24, "Too many open files")
+
+
 def test_owner_identity_has_what_tells_processes_apart() -> None:
     here = lease.this_owner()
     assert isinstance(here, Owner)
@@ -132,10 +151,12 @@ class Unreliable:
         self._inner = inner
         self._left = failures
         self._committed = committed
+        self.refused: set[EntryKind] = set()
 
     def append(self, lease: Any, entries: Any) -> None:
         if self._left and any(entry.kind == EntryKind.COMPLETED for entry in entries):
             self._left -= 1
+            self.refused |= {entry.kind for entry in entries if entry.kind != EntryKind.STARTED}
             if self._committed:
                 self._inner.append(lease, entries)
             raise KitaruJournalError("the disk is full, or the connection broke")
@@ -155,6 +176,36 @@ def test_a_failed_or_ambiguous_commit_is_sent_again_and_is_never_the_calls_failu
     assert ran == [0, 1, 2, 3]
     completed = [entry for entry in kernel.journal.entries(handle.exec_id) if entry.kind == EntryKind.COMPLETED]
     assert len(completed) == 4
+
+
+@checkpoint
+async def quick(number: int) -> int:
+    await asyncio.sleep(0)  # both are on their way when the value and the note are made
+    return number
+
+
+@flow
+async def buffering() -> Any:
+    async def beside() -> int:
+        kitaru.log(seen=True)
+        return (kitaru.now() - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+    return await asyncio.gather(quick(1), quick(2), beside())
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_was_buffered_outlives_a_group_that_is_refused(kernel: Kernel, committed: bool) -> None:
+    """Two calls end in one turn of the loop; their commit takes a journaled value and a note along."""
+    good = kernel.journal
+    unreliable = Unreliable(good, 1, committed=committed)
+    kernel.journal = unreliable  # type: ignore[assignment]
+    handle = buffering.run()
+    result = handle.wait(timeout=20)
+    assert unreliable.refused == {EntryKind.VALUE, EntryKind.METADATA, EntryKind.COMPLETED}, "all in one group"
+    kinds = sorted(entry.kind for entry in good.entries(handle.exec_id) if entry.kind != EntryKind.STARTED)
+    assert kinds == [EntryKind.COMPLETED, EntryKind.COMPLETED, EntryKind.VALUE, EntryKind.METADATA]
+    (value,) = [entry for entry in good.entries(handle.exec_id) if entry.kind == EntryKind.VALUE]
+    assert value.started_at == result[2]
 
 
 def test_journal_trouble_beyond_the_lease_leaves_the_execution_interrupted(kernel: Kernel) -> None:
@@ -228,11 +279,12 @@ class Flaky:
         self._inner = inner
         self._left = failures
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, stack: str | None) -> str:
         if self._left:
             self._left -= 1
             raise KitaruBackendError("the bucket does not answer")
-        self._inner.put(key, data)
+        ref: str = self._inner.put(key, data, stack)
+        return ref
 
     def get(self, key: str) -> bytes:
         found: bytes = self._inner.get(key)
@@ -251,22 +303,22 @@ def makes_large() -> bytes:
 
 
 def test_a_store_that_does_not_answer_is_waited_for_and_is_never_the_calls_failure(kernel: Kernel) -> None:
-    store = kernel.blobs()
+    store = kernel.values
     flaky = Flaky(store, 3)
-    kernel.blobs = lambda: flaky
+    kernel.values = flaky
     assert makes_large.run().wait(timeout=20) == bytes(100_000)
     assert ran == [100_000]
 
 
 def test_a_store_that_stays_away_leaves_the_execution_interrupted(kernel: Kernel) -> None:
-    store = kernel.blobs()
+    store = kernel.values
     away = Flaky(store, 10**6)
     kernel.lease_seconds = 0.3
-    kernel.blobs = lambda: away
+    kernel.values = away
     handle = makes_large.run()
     with pytest.raises(KitaruStateError, match="interrupted"):
         handle.wait(timeout=20)
-    kernel.blobs, kernel.lease_seconds = (lambda: store), 30
+    kernel.values, kernel.lease_seconds = store, 30
     deadline = time.monotonic() + 5
     while handle.status != "interrupted" and time.monotonic() < deadline:
         time.sleep(0.01)

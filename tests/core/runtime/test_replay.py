@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.core.runtime.world import ran, world
 
 import kitaru
 from kitaru import FlowHandle, KitaruClient, checkpoint, flow
@@ -19,15 +20,7 @@ from kitaru.errors import (
 from kitaru.models import CheckpointCall
 from kitaru.runtime.kernel import Kernel
 
-ran: list[Any] = []
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def fresh_world(kernel: Kernel) -> None:
-    ran.clear()
-    world.clear()
-    world["kernel"] = kernel
+pytestmark = pytest.mark.usefixtures("fresh_world")
 
 
 def calls_of(handle: FlowHandle) -> dict[str, CheckpointCall]:

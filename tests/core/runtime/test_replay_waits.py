@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.core.runtime.world import ran, world
 
 import kitaru
 from kitaru import FlowHandle, KitaruClient, checkpoint, flow
@@ -12,15 +13,12 @@ from kitaru.errors import KitaruStateError, KitaruUserCodeError, KitaruWaitingEr
 from kitaru.runtime.dry_run import dry_run
 from kitaru.runtime.kernel import Kernel
 
-ran: list[Any] = []
-world: dict[str, Any] = {}
+pytestmark = pytest.mark.usefixtures("fresh_world")
 
 
 @pytest.fixture(autouse=True)
-def fresh_world(kernel: Kernel) -> None:
-    ran.clear()
-    world.clear()
-    world["kernel"] = kernel
+def at_once(fresh_world: None, kernel: Kernel) -> None:
+    """Owners let go of an execution that waits."""
     kernel.hold_seconds = 0.0
 
 

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+from tests.core.runtime.world import ran, resume, world
 
 import kitaru
 from kitaru import FlowHandle, checkpoint, flow
@@ -18,25 +19,12 @@ from kitaru.errors import (
 )
 from kitaru.runtime.kernel import Kernel
 
-ran: list[Any] = []
-world: dict[str, Any] = {}
-
-
-@pytest.fixture(autouse=True)
-def fresh_world(kernel: Kernel) -> None:
-    ran.clear()
-    world.clear()
-    world["kernel"] = kernel
+pytestmark = pytest.mark.usefixtures("fresh_world")
 
 
 def pull_the_plug() -> None:
     """Let go of every execution of this process, as Ctrl-C does: before its next call."""
     world["kernel"].interrupt_all()
-
-
-def resume(handle: FlowHandle) -> FlowHandle:
-    kernel: Kernel = world["kernel"]
-    return FlowHandle(kernel, handle.exec_id, kernel.resume(handle.exec_id))
 
 
 def interrupted(handle: FlowHandle) -> FlowHandle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import pytest
 
 from kitaru import checkpoint, flow
 from kitaru.client import KitaruClient
+from kitaru.errors import KitaruUserCodeError
 
 
 @checkpoint
@@ -67,6 +69,90 @@ def test_one_handle_is_awaited_in_two_loops() -> None:
         return value
 
     assert asyncio.run(result()) == asyncio.run(result()) == handle.wait() == 6
+
+
+def test_many_threads_wait_for_one_handle() -> None:
+    handle = doubles.run(6)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: handle.wait(timeout=30), range(16))) == [30] * 16
+
+
+def test_flows_are_waited_for_inside_a_running_loop() -> None:
+    """Their own loop is another thread's: blocking this one is unwise, but nothing locks up."""
+
+    async def main() -> list[int]:
+        return [adoubles.run(4).wait(timeout=30), doubles.run(4).wait(timeout=30), await adoubles.run(4)]
+
+    assert asyncio.run(main()) == [12, 12, 12]
+
+
+async def twice(n: int) -> int:
+    await asyncio.sleep(0)
+    return n * 2
+
+
+@checkpoint
+def with_a_loop_of_its_own(n: int) -> int:
+    coroutine = twice(n)
+    try:
+        return asyncio.run(coroutine)
+    finally:
+        coroutine.close()  # where it was refused
+
+
+@flow
+def loops_in_bodies(n: int) -> int:
+    return with_a_loop_of_its_own(n) + with_a_loop_of_its_own.submit(n).result() + asyncio.run(twice(n))
+
+
+@flow
+async def loops_on_the_pool(n: int) -> int:
+    return int(await with_a_loop_of_its_own.submit(n))
+
+
+@flow
+async def a_loop_in_the_loop(n: int) -> int:
+    return with_a_loop_of_its_own(n)
+
+
+def test_a_body_may_run_a_loop_of_its_own_wherever_none_is_running() -> None:
+    assert loops_in_bodies.run(3).wait(timeout=30) == 18
+    assert loops_on_the_pool.run(3).wait(timeout=30) == 6
+    handle = a_loop_in_the_loop.run(3)
+    with pytest.raises(KitaruUserCodeError, match=r"asyncio\.run\(\) cannot be called from a running event loop"):
+        handle.wait(timeout=30)
+    assert handle.status == "failed"
+
+
+@checkpoint
+def with_a_thread(context: bool) -> str:
+    """A thread of the user's own knows its execution only where it is given the context."""
+    said: list[str] = []
+
+    def work() -> None:
+        try:
+            said.append(str(double(4)))
+        except Exception as error:
+            said.append(type(error).__name__)
+
+    around = contextvars.copy_context()
+    thread = threading.Thread(target=(lambda: around.run(work)) if context else work)
+    thread.start()
+    thread.join()
+    return said[0]
+
+
+@flow
+def threads_in_bodies() -> list[str]:
+    return [with_a_thread(True), with_a_thread(False), with_a_thread.submit(True).result()]
+
+
+def test_threads_inside_bodies() -> None:
+    handle = threads_in_bodies.run()
+    assert handle.wait(timeout=30) == ["8", "KitaruContextError", "8"]
+    called = [one.invocation_id for one in KitaruClient().executions.get(handle.exec_id).checkpoints]
+    bodies = ["with_a_thread", "with_a_thread#2", "with_a_thread#3"]
+    assert sorted(called) == sorted([*bodies, "with_a_thread#3/double", "with_a_thread/double"])
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import kitaru
-from kitaru import FlowHandle, checkpoint, flow
+from kitaru import FlowHandle, KitaruClient, checkpoint, flow
 from kitaru.errors import KitaruContextError, KitaruStateError, KitaruUserCodeError, KitaruWaitingError
 from kitaru.journal.records import EntryKind
 from kitaru.runtime.kernel import Kernel
@@ -149,6 +149,92 @@ def test_waiting_for_a_suspended_child_suspends_the_parent(kernel: Kernel) -> No
     again = FlowHandle(kernel, handle.exec_id, kernel.recover(handle.exec_id))
     assert again.wait(timeout=10) == "rested"
     assert ran == ["parent"]
+
+
+@flow
+def child_asks() -> Any:
+    return kitaru.wait(name="go", schema=int, timeout=0)
+
+
+@checkpoint
+def held() -> str:
+    ran.append("held")
+    while "let go" not in ran:
+        time.sleep(0.002)
+    return "done"
+
+
+@flow
+async def parent_beside() -> Any:
+    child = child_asks.run()
+    return await asyncio.gather(child, asyncio.to_thread(held))
+
+
+@flow
+def parent_submits() -> Any:
+    beside = held.submit()
+    return [child_asks.run().wait(), beside.result()]
+
+
+def until(condition: Any) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def children_of(handle: FlowHandle) -> list[str]:
+    return [one.exec_id for one in KitaruClient().executions.get(handle.exec_id).children]
+
+
+@pytest.mark.parametrize("definition", [parent_beside, parent_submits])
+def test_what_runs_beside_a_suspended_child_ends_and_is_recorded_first(kernel: Kernel, definition: Any) -> None:
+    handle = definition.run()
+    until(lambda: "held" in ran and children_of(handle))
+    (child,) = children_of(handle)
+    until(lambda: kernel.journal.get(child).status == "waiting")
+    until(lambda: any(hold.child == child for hold in kernel.runs[handle.exec_id].holds))
+    assert kernel.journal.get(handle.exec_id).status == "running"
+    ran.append("let go")
+    with pytest.raises(KitaruWaitingError, match="--wait go"):
+        handle.wait(timeout=30)
+    outcomes = [entry.name for entry in kernel.journal.entries(handle.exec_id) if entry.kind == EntryKind.COMPLETED]
+    assert outcomes == ["held"]
+    KitaruClient().executions.input(child, value=7, resume=False)
+    again = FlowHandle(kernel, handle.exec_id, kernel.recover(handle.exec_id))
+    assert again.wait(timeout=30) == [7, "done"]
+    assert ran.count("held") == 1
+
+
+@pytest.mark.parametrize("definition", [parent_beside, parent_submits])
+def test_a_child_that_is_answered_while_its_parent_is_busy_goes_on_there(kernel: Kernel, definition: Any) -> None:
+    handle = definition.run()
+    until(lambda: "held" in ran and children_of(handle))
+    (child,) = children_of(handle)
+    until(lambda: kernel.journal.get(child).status == "waiting")
+    until(lambda: any(hold.child == child for hold in kernel.runs[handle.exec_id].holds))
+    KitaruClient().executions.input(child, value=7, resume=False)
+    until(lambda: kernel.journal.get(child).status == "completed")
+    assert kernel.journal.get(handle.exec_id).status == "running"
+    ran.append("let go")
+    assert handle.wait(timeout=30) == [7, "done"]
+    assert kernel.journal.get(handle.exec_id).fence == 2, "it was never let go of before its end"
+
+
+@flow
+async def parent_asks_beside() -> Any:
+    child = child_naps.run()
+    return await asyncio.gather(child, kitaru.wait(name="sign", schema=int, timeout=0))
+
+
+def test_an_owner_stays_for_a_child_as_long_as_the_childs_own_owner(kernel: Kernel) -> None:
+    """Its own wait would let it go at once; its child sleeps for a moment, and is driven meanwhile."""
+    handle = parent_asks_beside.run()
+    with pytest.raises(KitaruWaitingError, match="--wait sign"):
+        handle.wait(timeout=30)
+    (child,) = children_of(handle)
+    assert kernel.journal.get(child).status == "completed"
+    assert [entry.kind for entry in kernel.journal.entries(handle.exec_id)] == [EntryKind.CHILD, EntryKind.VALUE]
 
 
 @checkpoint

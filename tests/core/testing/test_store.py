@@ -306,3 +306,41 @@ def test_loading_the_plugin_loads_nothing_heavy() -> None:
 
 def test_the_plugin_is_found_by_its_entry_point(request: pytest.FixtureRequest) -> None:
     assert request.config.pluginmanager.has_plugin("kitaru")
+
+
+@checkpoint(retries=3, backoff=600.0, backoff_max=HOUR)
+def unreachable(where: str) -> str:
+    ran.append(where)
+    if len(ran) < 4:
+        raise ConnectionError(where)
+    return where
+
+
+@checkpoint(retries=3, backoff=600.0, backoff_max=HOUR)
+async def unreachable_async(where: str) -> str:
+    return str(unreachable.__wrapped__(where))  # type: ignore[attr-defined]
+
+
+@flow
+def tries() -> str:
+    result: str = unreachable("there")
+    return result
+
+
+@flow
+async def tries_async() -> str:
+    result: str = await unreachable_async("there")
+    return result
+
+
+@pytest.mark.parametrize("definition", [tries, tries_async])
+def test_pauses_between_attempts_move_the_time(kitaru_store: KitaruStore, definition: Any) -> None:
+    begun = time.monotonic()
+    handle = definition.run()
+    assert handle.wait(timeout=30) == "there"
+    assert time.monotonic() - begun < 30
+    (call,) = kitaru_store.client.executions.get(handle.exec_id).checkpoints
+    starts = [attempt.started_at for attempt in call.attempts]
+    gaps = [(after - before).total_seconds() for before, after in pairwise(starts)]
+    for gap, pause in zip(gaps, (600, 1200, 2400), strict=True):
+        assert pause <= gap < pause + 30

@@ -83,9 +83,9 @@ def print_item(command: str, item: dict[str, Any]) -> None:
     print(_dump({"command": command, "item": _without_none(item)}), flush=True)
 
 
-def print_items(command: str, items: Sequence[dict[str, Any]]) -> None:
-    """The JSON envelope of a list."""
-    rows = [_without_none(item) for item in items]
+def print_items(command: str, items: Sequence[dict[str, Any]], *, nulls: bool = False) -> None:
+    """The JSON envelope of a list. Empty fields are left out, unless ``nulls`` says that every row has all keys."""
+    rows = [item if nulls else _without_none(item) for item in items]
     print(_dump({"command": command, "items": rows, "count": len(rows)}), flush=True)
 
 

@@ -28,7 +28,7 @@ def list_command(output: str) -> None:
 
     rows = guarded("plugins.list", output, listed)
     if output == "json":
-        print_items("plugins.list", rows)
+        print_items("plugins.list", rows, nulls=True)
         return
     table(
         "Kitaru plugins",

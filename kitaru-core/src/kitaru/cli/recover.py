@@ -24,7 +24,7 @@ _PARALLEL_MAX = 8
 #: An execution that could not be continued is left alone for this long: its code may be put right meanwhile.
 _REFUSED_SECONDS = 60.0
 # Exit codes of a worker, beside 0 (driven to an end) and what a killed process has.
-SKIPPED, REFUSED, PARKED = 10, 11, 12
+SKIPPED, REFUSED, PARKED, HANDED_OVER = 10, 11, 12, 13
 
 
 @click.command()
@@ -130,6 +130,8 @@ class _Recovering:
             self.retry_at[exec_id] = time.monotonic() + _REFUSED_SECONDS
         elif code == PARKED:
             result = "parked"
+        elif code == HANDED_OVER:
+            result = "started"  # by its stack's orchestrator, in another place: nobody waits for it here
         elif status is ExecutionStatus.INTERRUPTED and not self.stopping:
             result = "lost"  # the worker died: the next look tries again, until the execution is parked
         reason = said or None

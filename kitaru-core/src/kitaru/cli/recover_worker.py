@@ -7,7 +7,7 @@ import signal
 import sys
 from types import FrameType
 
-from kitaru.cli.recover import PARKED, REFUSED, SKIPPED
+from kitaru.cli.recover import HANDED_OVER, PARKED, REFUSED, SKIPPED
 from kitaru.client import KitaruClient
 
 
@@ -29,6 +29,8 @@ def main(exec_id: str) -> int:
         return REFUSED
     if recovery.skipped or recovery.parked:
         return SKIPPED if recovery.skipped else PARKED
+    if recovery.handed_over:
+        return HANDED_OVER
     for _ in client.executions.watch(exec_id):
         pass
     return 0

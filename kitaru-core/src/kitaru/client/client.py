@@ -113,6 +113,9 @@ class KitaruClient:
     ) -> Cleaning:
         """Remove ended executions with their entries and logs, and large values that nothing refers to any more.
 
+        Large values are looked for in the artifact store of every stack of this installation, deleted ones included;
+        what a store that does not answer keeps is named in ``note`` and left to the next run.
+
         Executions that others need stay: those below a parent that stays, or that has not ended, and originals of
         replays. Their idempotency keys are free once they are gone. Safe beside running flows and to interrupt; what
         an interrupted run left is finished by the next one.
@@ -138,12 +141,8 @@ class KitaruClient:
         wanted = retention.query(age, statuses, flow, keep_last, self._kernel.clock.now())
         if dry_run:
             return retention.Cleaning(list(self._kernel.journal.ended(wanted)), [], None, dry_run=True)
-        return retention.clean(
-            self._kernel,
-            wanted,
-            lambda: assembly.open_artifact_store(self._kernel),
-            lambda: assembly.open_log_store(self._kernel),
-        )
+        opened = assembly.assembled(self._kernel)
+        return retention.clean(self._kernel, wanted, opened.stacks, opened.logs)
 
     def doctor(self) -> Diagnosis:
         """How this client's journal and its surroundings are doing. Changes nothing."""

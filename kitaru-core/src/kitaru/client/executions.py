@@ -46,10 +46,11 @@ class Executions:
         from kitaru import snapshots
 
         record, status = outcome.looked_at(self._kernel, self._kernel.journal.get(check_id(exec_id)))
+        reason = self._place_reason(record, status)
         with without_collections():
             entries = self._kernel.journal.entries(exec_id)
             waits = answering.open_waits(self._kernel, record)
-            return snapshots.execution(record, entries, status, waits=waits, client=self)
+            return snapshots.execution(record, entries, status, waits=waits, client=self, reason=reason)
 
     def latest(
         self, *, flow: str | None = None, status: ExecutionStatus | str | None = None, stack: str | None = None
@@ -134,6 +135,9 @@ class Executions:
     ) -> list[LogEntry] | Iterator[LogEntry]:
         """Runtime log lines by time: what bodies printed and logged.
 
+        Of an execution that runs in another place and has captured nothing yet: what that place itself printed, with
+        the source ``place`` and without time.
+
         Args:
             checkpoint: only calls of this name (or this invocation id).
             source: ``"step"`` for what checkpoints wrote, ``"runner"`` for the flow body, ``"all"`` for both.
@@ -210,11 +214,14 @@ class Executions:
         from kitaru.stack import assembly
 
         kernel = self._kernel
-        store = functools.partial(assembly.open_artifact_store, kernel)
-        portable.write(kernel, check_id(exec_id), os.fspath(path), store, assembly.open_log_store(kernel))
+        log_reading.settle(kernel)
+        lines = assembly.open_log_store(kernel, kernel.journal.get(check_id(exec_id)))
+        portable.write(kernel, exec_id, os.fspath(path), lines)
 
     def import_(self, path: str | PathLike[str], *, max_bytes: int = IMPORT_BYTES_MAX) -> Execution:
         """Store an execution that :meth:`export` wrote, under its id. One that is here already stays as it is.
+
+        It belongs to the default stack here, wherever it ran: its values and logs are stored there.
 
         The file is not trusted: names, sizes and digests are checked first, and nothing in it is decoded or run. Its
         results never answer cached calls; an idempotency key that is taken here is left out.
@@ -287,11 +294,11 @@ class Executions:
     def drive(self, exec_id: str, *, retry: bool = False) -> None:
         """:meth:`resume` (or :meth:`retry`) without a snapshot: the shortest way to the first new call."""
         check_id(exec_id)
-        if retry:
-            self._kernel.retry(exec_id)
-        else:
+        from kitaru.stack import assembly
+
+        if not retry:
             self._refuse_unanswered(exec_id)
-            self._kernel.resume(exec_id)
+        assembly.resume(self._kernel, exec_id, retry=retry)
 
     def replay(
         self, exec_id: str, *, from_: str | None = None, overrides: Mapping[str, Any] | None = None, **flow_inputs: Any
@@ -347,9 +354,15 @@ class Executions:
         """Stop an execution and its children for good; ``resume`` can still continue it.
 
         Without a living owner it is cancelled when this returns; otherwise its owner stops it: running async work at
-        once, sync work at its next checkpoint. Raises KitaruStateError when it has finished.
+        once, sync work at its next checkpoint. What runs in another place gets some 3 s for that; then its process is
+        ended there.
+
+        Raises KitaruStateError when it has finished, KitaruBackendError when its place could not be reached: the
+        cancellation is recorded all the same.
         """
-        self._kernel.cancel(check_id(exec_id))
+        from kitaru.stack import assembly
+
+        assembly.cancel(self._kernel, check_id(exec_id))
         return self.get(exec_id)
 
     # -- parts --------------------------------------------------------------------------------------------------
@@ -360,6 +373,14 @@ class Executions:
         record, status = outcome.looked_at(self._kernel, record)
         waits = answering.open_waits(self._kernel, record)
         return snapshots.execution(record, None, status, waits=waits, client=self)
+
+    def _place_reason(self, record: ExecutionRecord, status: ExecutionStatus) -> str | None:
+        """Of one that nobody drives and that ran in another place: what that place says became of it."""
+        if status not in (ExecutionStatus.INTERRUPTED, ExecutionStatus.PENDING):
+            return None
+        from kitaru.stack import assembly, places
+
+        return places.reason(assembly.assembled(self._kernel).places, record, status)
 
     def _driven_as(self, exec_id: str) -> ExecutionStatus:
         return outcome.looked_at(self._kernel, self._kernel.journal.get(exec_id))[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kitaru.client.arguments import check_limit, parse_moment
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kitaru.models import LogEntry
     from kitaru.runtime.kernel import Kernel
 
+_PLACE_LINES_MAX = 10_000
 SOURCES = ("all", "step", "runner")
 #: Levels by weight; other names (a library's own levels) count as INFO.
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -79,6 +81,10 @@ class Selection:
             return self.checkpoint in (record.checkpoint_name, record.invocation_id)
         return self.source == "all" or (record.call_id is None) == (self.source == "runner")
 
+    def wants_place(self) -> bool:
+        """Whether lines of the place where an execution runs are selected: they have no time, level or call."""
+        return self.source != "step" and (self.checkpoint, self.call, self.since, self.weight) == (None, None, None, 0)
+
 
 def _not_blank(value: str | None, name: str, what: str) -> str | None:
     if value is None:
@@ -89,10 +95,18 @@ def _not_blank(value: str | None, name: str, what: str) -> str | None:
 
 
 def read(kernel: Kernel, exec_id: str, selection: Selection) -> list[LogEntry]:
-    """The selected lines by time; with a limit the oldest, with a tail the newest so many."""
+    """The selected lines by time; with a limit the oldest, with a tail the newest so many.
+
+    As long as nothing was captured (its process is only starting, or died before its kernel ran) they are what the
+    place where it runs printed itself.
+    """
     from kitaru import snapshots
 
-    return [snapshots.log_entry(record) for record in _selected(_records(kernel, exec_id, 0), selection)]
+    records = _records(kernel, exec_id, 0)
+    if not records and selection.wants_place():
+        said = [_place_entry(line) for line in _place_lines(kernel, exec_id)]
+        return said[-selection.tail :] if selection.tail is not None else said[: selection.limit]
+    return [snapshots.log_entry(record) for record in _selected(records, selection)]
 
 
 def follow(
@@ -101,7 +115,7 @@ def follow(
     """See ``Executions.logs``. The cursor counts stored lines, so equal lines are told apart."""
     from kitaru import snapshots
 
-    seen = given = 0
+    seen = given = said = 0
     while True:
         driven = status() in DRIVEN  # asked first: after it, nothing more is written than what is read now
         records = _records(kernel, exec_id, seen)
@@ -109,8 +123,13 @@ def follow(
         if seen == 0 and selection.tail is not None:
             wanted = wanted[-selection.tail :]
         seen += len(records)
-        for record in wanted:
-            yield snapshots.log_entry(record)
+        entries = [snapshots.log_entry(record) for record in wanted]
+        if seen == 0 and selection.wants_place():
+            lines = _place_lines(kernel, exec_id)
+            entries = [_place_entry(line) for line in lines[said:]]
+            said = len(lines)
+        for entry in entries:
+            yield entry
             given += 1
             if given == selection.limit:
                 return
@@ -128,16 +147,43 @@ def _selected(records: list[LogRecord], selection: Selection) -> list[LogRecord]
     return wanted[: selection.limit]
 
 
+def settle(kernel: Kernel) -> None:
+    """Have what this process captured stored, so that it can be read; waits a few seconds for that at most."""
+    if kernel.capture is not None:
+        kernel.capture.flush()
+        kernel.capture.drain()
+
+
 def _records(kernel: Kernel, exec_id: str, after: int) -> list[LogRecord]:
     from kitaru.stack import assembly
 
-    if kernel.capture is not None:
-        kernel.capture.flush()
+    settle(kernel)
     try:
-        return assembly.open_log_store(kernel).read(exec_id, after=after)
+        return assembly.open_log_store(kernel, kernel.journal.get(exec_id)).read(exec_id, after=after)
     except KitaruError:
         raise
     except Exception as error:
         raise KitaruLogRetrievalError(
             f"the log store did not give the logs of execution {exec_id}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _place_lines(kernel: Kernel, exec_id: str) -> list[str]:
+    """What the place where an execution runs has printed. Raises KitaruLogRetrievalError when it does not answer."""
+    from kitaru.stack import assembly, places
+
+    try:
+        return list(
+            islice(places.lines(assembly.assembled(kernel).places, kernel.journal.get(exec_id)), _PLACE_LINES_MAX)
+        )
+    except Exception as error:
+        raise KitaruLogRetrievalError(
+            f"nothing of execution {exec_id} was captured yet, and its place does not tell its own lines: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _place_entry(line: str) -> LogEntry:
+    from kitaru.models import LogEntry
+
+    return LogEntry(message=line, source="place")

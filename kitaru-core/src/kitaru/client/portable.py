@@ -20,10 +20,18 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from kitaru.errors import KitaruCorruptionError, KitaruError, KitaruNotFoundError, KitaruStateError, KitaruUsageError
+from kitaru.errors import (
+    KitaruCorruptionError,
+    KitaruError,
+    KitaruLogRetrievalError,
+    KitaruNotFoundError,
+    KitaruStateError,
+    KitaruUsageError,
+)
 from kitaru.journal.log_records import LogRecord
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Payload, WaitRecord
 from kitaru.journal.transitions import FINISHED
+from kitaru.runtime import children
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
@@ -39,7 +47,7 @@ _CHUNK = 1024 * 1024
 _RECORD_BYTES = ("inputs_digest", "inputs", "seed")
 
 
-def write(kernel: Kernel, exec_id: str, path: str, store: Callable[[], ArtifactStore], logs: LogStore) -> None:
+def write(kernel: Kernel, exec_id: str, path: str, logs: LogStore) -> None:
     """See ``Executions.export``."""
     record = kernel.journal.get(exec_id)
     if record.status not in FINISHED:
@@ -53,7 +61,7 @@ def write(kernel: Kernel, exec_id: str, path: str, store: Callable[[], ArtifactS
         "execution.json": json.dumps(_packed_record(record)).encode(),
         "entries.jsonl": _lines(_packed_entry(entry) for entry in entries),
         "waits.jsonl": _lines(_packed_wait(wait) for wait in waits),
-        "logs.jsonl": _lines(asdict(line) for line in logs.read(exec_id)),
+        "logs.jsonl": _lines(asdict(line) for line in _logs_of(record, logs)),
     }
     payloads = [record.result, *(entry.output for entry in entries), *(wait.answer for wait in waits)]
     kept = {one.digest.hex(): one for one in payloads if one is not None and one.ref is not None}
@@ -65,7 +73,7 @@ def write(kernel: Kernel, exec_id: str, path: str, store: Callable[[], ArtifactS
                 archive.writestr(name, data)
                 manifest["members"][name] = [len(data), hashlib.sha256(data).hexdigest()]
             for digest, payload in kept.items():
-                data = store().get(payload.ref or "")
+                data = kernel.values.get(payload.ref or "")
                 if hashlib.sha256(data).hexdigest() != digest:
                     raise KitaruCorruptionError(
                         f"artifact {payload.ref} of execution {exec_id} does not hold the bytes that were written: it "
@@ -80,6 +88,15 @@ def write(kernel: Kernel, exec_id: str, path: str, store: Callable[[], ArtifactS
     finally:
         if os.path.exists(partial):
             os.unlink(partial)
+
+
+def _logs_of(record: ExecutionRecord, logs: LogStore) -> list[LogRecord]:
+    """The lines of an execution; where its log store gives none, one that says so: the rest is worth exporting."""
+    try:
+        return logs.read(record.exec_id)
+    except KitaruLogRetrievalError as error:
+        moment = record.ended_at or record.created_at
+        return [LogRecord(moment, "WARNING", f"... logs were not exported: {error}", "logging", logger="kitaru.logs")]
 
 
 def read(kernel: Kernel, path: str, store: Callable[[], ArtifactStore], logs: LogStore, bytes_max: int) -> str:
@@ -106,7 +123,7 @@ class _Import:
 
     def store(self, store: Callable[[], ArtifactStore], logs: LogStore) -> str:
         try:
-            record = _record(json.loads(self._read("execution.json")))
+            record = _at_home(_record(json.loads(self._read("execution.json"))))
             entries = [_entry(one) for one in self._json_lines("entries.jsonl")]
             waits = [_wait(record.exec_id, one) for one in self._json_lines("waits.jsonl")]
             _check_order(entries, waits)
@@ -206,7 +223,9 @@ def _unpacked(text: str | None) -> bytes | None:
 def _packed_payload(payload: Payload | None) -> list[Any] | None:
     if payload is None:
         return None
-    return [payload.codec, payload.digest.hex(), payload.size, _packed(payload.data), payload.ref]
+    # Where it lies here means nothing elsewhere: in the file it is named by its digest.
+    ref = None if payload.ref is None else f"sha256/{payload.digest.hex()}"
+    return [payload.codec, payload.digest.hex(), payload.size, _packed(payload.data), ref]
 
 
 def _payload(packed: list[Any] | None) -> Payload | None:
@@ -238,6 +257,15 @@ def _record(row: dict[str, Any]) -> ExecutionRecord:
     if str(UUID(record.exec_id)) != record.exec_id or record.status not in FINISHED:
         raise ValueError("it is no execution that has ended")
     _check_types(record, _RECORD_TYPES)
+    return record
+
+
+def _at_home(record: ExecutionRecord) -> ExecutionRecord:
+    """``record`` without what says in which stores it lay elsewhere: here it lies in those of the default stack."""
+    resolved = record.spec.get("resolved_execution")
+    if isinstance(resolved, dict):
+        kept = {name: value for name, value in resolved.items() if name not in children.HOME or name == "stack"}
+        record.spec = {**record.spec, "resolved_execution": kept}
     return record
 
 

@@ -17,13 +17,15 @@ class Recovery:
     """What one round of recovery did, by execution id.
 
     ``skipped``: somebody else was faster, or it ended meanwhile. ``parked``: it lost too many owners and is ``failed``
-    now. ``refused``: it cannot be continued here, with the reason (its flow cannot be loaded).
+    now. ``refused``: it cannot be continued here, with the reason (its flow cannot be loaded). ``handed_over``: its
+    stack's orchestrator starts it in another place.
     """
 
     resumed: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     parked: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    handed_over: list[str] = field(default_factory=list)
 
 
 def recoverable(kernel: Kernel) -> list[str]:
@@ -41,15 +43,17 @@ def recover(kernel: Kernel, *, owners_lost_max: int = OWNERS_LOST_MAX) -> Recove
 
 
 def recover_one(kernel: Kernel, exec_id: str, recovery: Recovery, *, owners_lost_max: int = OWNERS_LOST_MAX) -> None:
-    """Continue or park one execution, in this process, and note in ``recovery`` which it was."""
+    """Continue or park one execution, where its stack has it run, and note in ``recovery`` which it was."""
+    from kitaru.stack import assembly
+
     try:
-        run = kernel.recover(exec_id, owners_lost_max=owners_lost_max)
+        done = assembly.recover(kernel, exec_id, owners_lost_max)
     except KitaruStateError:
         recovery.skipped.append(exec_id)
     except KitaruRuntimeError as error:
         recovery.refused[exec_id] = str(error)
     else:
-        (recovery.parked if run is None else recovery.resumed).append(exec_id)
+        getattr(recovery, done).append(exec_id)
 
 
 def check_limit(owners_lost_max: int) -> None:

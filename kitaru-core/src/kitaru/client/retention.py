@@ -7,19 +7,22 @@ goes on with it. Large values are removed only when nothing refers to them any m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from kitaru.errors import KitaruUsageError
+from kitaru.errors import KitaruError, KitaruNotFoundError, KitaruUsageError
 from kitaru.journal.records import EndedQuery
+from kitaru.stack.logs import Route, route_of
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
-    from kitaru.stack.components import ArtifactStore, LogStore
+    from kitaru.stack.built import BuiltStack, Stacks
+    from kitaru.stack.logs import LogRouter
 
 #: A value is stored before what refers to it is committed. Long enough for any commit, short enough to be no burden.
 GRACE_SECONDS = 3600.0
@@ -27,6 +30,8 @@ _EXECUTIONS_A_BATCH = 100
 _ENTRIES_A_BATCH = 2000
 _KEYS_A_BATCH = 500
 _BLOBS = "sha256/"
+# Nothing else is ever removed: a store may lie inside another one, or hold what is not Kitaru's.
+_VALUE = re.compile(r"sha256/[0-9a-f]{64}")
 _ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
 
 
@@ -58,12 +63,11 @@ def query(
     return EndedQuery(before, tuple(status.value for status in statuses), flow, keep_last)
 
 
-def clean(
-    kernel: Kernel, wanted: EndedQuery, artifact_store: Callable[[], ArtifactStore], log_store: Callable[[], LogStore]
-) -> Cleaning:
+def clean(kernel: Kernel, wanted: EndedQuery, stacks: Stacks, logs: LogRouter) -> Cleaning:
     """See ``KitaruClient.clean``."""
     journal = kernel.journal
-    _finish_earlier(kernel, log_store)
+    leavings = _Leavings(kernel, stacks, logs)
+    leavings.remove()
     candidates = list(journal.ended(wanted))
     removed: list[str] = []
     # Children go once their parents are gone, originals once their replays are: as often as that frees others.
@@ -72,30 +76,72 @@ def clean(
         gone: set[str] = set()
         todo = iter(candidates)
         while batch := list(islice(todo, _EXECUTIONS_A_BATCH)):
+            leavings.note(batch)
             gone.update(journal.discard(batch))
-            _finish_earlier(kernel, log_store)
+            leavings.remove()
         removed += [one for one in candidates if one in gone]
         candidates = [one for one in candidates if one not in gone]
         if len(removed) == before or not candidates:
             break
-    artifacts, note = _sweep(kernel, artifact_store())
-    return Cleaning(removed, candidates, artifacts, note=note)
+    swept = [_sweep(kernel, stack) for stack in stacks.all()]
+    counts = [one for one in swept if isinstance(one, int)]
+    notes = [*leavings.notes, *(one for one in swept if isinstance(one, str))]
+    return Cleaning(removed, candidates, sum(counts) if counts else None, note="; ".join(notes) or None)
 
 
-def _finish_earlier(kernel: Kernel, log_store: Callable[[], LogStore]) -> None:
-    """Delete what removed executions have left behind: entries in small transactions, then logs."""
-    journal = kernel.journal
-    for exec_id in journal.discarded():
-        while not journal.purge(exec_id, _ENTRIES_A_BATCH):
-            pass
-        if not _exists(kernel, exec_id):  # an import may have brought it back, logs and all
-            log_store().delete(exec_id)
-        journal.forget_discarded(exec_id)
+class _Leavings:
+    """What removed executions have left behind: entries in the journal, lines in log stores.
+
+    A log store that does not answer is asked only once in a run; what it keeps is found by the next one.
+    """
+
+    def __init__(self, kernel: Kernel, stacks: Stacks, logs: LogRouter) -> None:
+        self._kernel = kernel
+        self._stacks = stacks
+        self._logs = logs
+        self._routes: dict[str, Route] = {}
+        self._failing: set[Route] = set()
+        self.notes: list[str] = []
+
+    def note(self, exec_ids: Sequence[str]) -> None:
+        """Remember where the lines of executions are that are about to be removed: afterwards nobody can tell."""
+        for exec_id in exec_ids:
+            try:
+                self._routes[exec_id] = route_of(self._kernel.journal.get(exec_id).spec)
+            except KitaruNotFoundError:
+                continue
+
+    def remove(self) -> None:
+        """Delete entries in small transactions, then logs."""
+        journal = self._kernel.journal
+        for exec_id in journal.discarded():
+            while not journal.purge(exec_id, _ENTRIES_A_BATCH):
+                pass
+            # An import may have brought it back, logs and all.
+            if _exists(self._kernel, exec_id) or self._remove_lines(exec_id):
+                journal.forget_discarded(exec_id)
+
+    def _remove_lines(self, exec_id: str) -> bool:
+        known = self._routes.get(exec_id)
+        # Of one that an interrupted run has left nobody knows where its lines were: no lines there is fine, too.
+        routes = [known] if known is not None else [Route(stack.id) for stack in self._stacks.all()]
+        done = True
+        for route in routes:
+            if route in self._failing:
+                done = False
+                continue
+            try:
+                self._logs.store(route).delete(exec_id)
+            except KitaruError as error:
+                if route.stack is None and route.backend is None:
+                    raise  # the local store: nothing that passes by itself
+                done = False
+                self._failing.add(route)
+                self.notes.append(f"logs were left: {error}")
+        return done
 
 
 def _exists(kernel: Kernel, exec_id: str) -> bool:
-    from kitaru.errors import KitaruNotFoundError
-
     try:
         kernel.journal.get(exec_id)
     except KitaruNotFoundError:
@@ -103,25 +149,45 @@ def _exists(kernel: Kernel, exec_id: str) -> bool:
     return True
 
 
-def _sweep(kernel: Kernel, store: ArtifactStore) -> tuple[int | None, str | None]:
-    from kitaru.stack.components import SweepableStore
-    from kitaru.stack.journals import other_journals
+def _sweep(kernel: Kernel, stack: BuiltStack) -> int | str | None:
+    """Remove large values that nothing refers to from a stack's artifact store.
 
+    How many; or why they were left; or None, when this journal has stored nothing there.
+    """
+    where = "" if stack.id is None else f" of {stack}"
+    try:
+        return _sweep_store(kernel, stack, where)
+    except KitaruError as error:
+        if stack.id is None:
+            raise
+        return f"large values{where} were left: {error}"
+
+
+def _sweep_store(kernel: Kernel, stack: BuiltStack, where: str) -> int | str | None:
+    from kitaru.stack.components import SweepableStore
+    from kitaru.stack.journals import users_of
+
+    store = stack.artifact_store
+    users = users_of(store, kernel.journal.url)
+    if stack.id is not None and not users.stacks:
+        return None
     if not isinstance(store, SweepableStore):
-        return None, "large values were left: this artifact store cannot tell how old they are"
-    others = list(other_journals(store, kernel.journal.url))
-    if others:
-        return None, (
-            f"large values were left: {len(others)} other journal{'s' if len(others) > 1 else ''} may refer to them "
-            f"({', '.join(sorted(others)[:3])})"
+        return f"large values{where} were left: this artifact store cannot tell how old they are"
+    if users.others:
+        more = len(users.others)
+        return (
+            f"large values{where} were left: {more} other journal{'s' if more > 1 else ''} may refer to them "
+            f"({', '.join(sorted(users.others)[:3])})"
         )
+    # Several stacks may have one store: a value stays as long as it is referred to as one of any of them.
+    prefixes = ["" if one is None else f"{one}:" for one in users.stacks | {stack.id}]
     count = 0
-    for keys in _batches(store.list(_BLOBS)):
-        referenced = kernel.journal.referenced(keys)
+    for keys in _batches(key for key in store.list(_BLOBS) if _VALUE.fullmatch(key)):
+        referenced = kernel.journal.referenced([prefix + key for prefix in prefixes for key in keys])
         for key in keys:
-            if key not in referenced and store.delete_stale(key, GRACE_SECONDS):
+            if not any(prefix + key in referenced for prefix in prefixes) and store.delete_stale(key, GRACE_SECONDS):
                 count += 1
-    return count, None
+    return count
 
 
 def _batches(keys: Iterator[str]) -> Iterator[list[str]]:

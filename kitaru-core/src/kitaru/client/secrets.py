@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from kitaru.errors import KitaruNotFoundError
+from kitaru.config import config_directory, files
+from kitaru.errors import KitaruBackendError, KitaruNotFoundError
 from kitaru.stack import assembly
 from kitaru.stack.components import SecretStore, check_secret_values
 
@@ -37,18 +39,20 @@ class Secrets:
     def set(self, name: str, values: Mapping[str, str]) -> Secret:
         """Set values of a secret, which is made if there is none: its other values stay.
 
-        Reading and writing are two steps: of two processes that set values of one secret at once, one may be lost.
+        Updates from this machine (with this config directory) come one after the other, so none is lost. Of two
+        machines that set values of one secret in a shared store at once, one may be.
 
         Raises KitaruUsageError for no values, an empty one, or a key that is not made of letters, digits and ``_``.
         """
         given = check_secret_values(values)
         store = self._store
-        try:
-            before = store.get(name)
-        except KitaruNotFoundError:
-            before = {}
-        merged = {**before, **given}
-        store.set(name, merged)
+        with _one_at_a_time():
+            try:
+                before = store.get(name)
+            except KitaruNotFoundError:
+                before = {}
+            merged = {**before, **given}
+            store.set(name, merged)
         return Secret(name, merged)
 
     def delete(self, name: str) -> None:
@@ -58,3 +62,17 @@ class Secrets:
     @property
     def _store(self) -> SecretStore:
         return assembly.open_secret_store()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    directory = config_directory()
+    with ExitStack() as held:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            held.enter_context(files.locked(directory / "secrets.lock"))
+        except OSError as error:
+            raise KitaruBackendError(
+                f"secrets cannot be changed: {directory / 'secrets.lock'} cannot be written: {error.strerror}."
+            ) from error
+        yield

@@ -26,6 +26,7 @@ _EXPORTS = {
     "connect": "kitaru.config.login",
     "delete_model_alias": "kitaru.config.model_registry",
     "forget_login": "kitaru.config.login",
+    "image_settings_to_docker_settings": "kitaru.config.image",
     "list_active_kitaru_environment_variables": "kitaru.config.active",
     "list_model_aliases": "kitaru.config.model_registry",
     "login_to_server": "kitaru.config.login",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from kitaru.config.frozen import FrozenExecutionSpec as FrozenExecutionSpec
     from kitaru.config.frozen import build_frozen_execution_spec as build_frozen_execution_spec
     from kitaru.config.frozen import read_frozen_execution_spec as read_frozen_execution_spec
+    from kitaru.config.image import image_settings_to_docker_settings as image_settings_to_docker_settings
     from kitaru.config.log_store import ResolvedLogStore as ResolvedLogStore
     from kitaru.config.log_store import reset_global_log_store as reset_global_log_store
     from kitaru.config.log_store import resolve_log_store as resolve_log_store

@@ -53,16 +53,23 @@ WATCHED = (
     KITARU_LOG_STORE_BACKEND_ENV,
     KITARU_LOG_STORE_ENDPOINT_ENV,
     KITARU_LOG_STORE_API_KEY_ENV,
+    KITARU_MODEL_REGISTRY_ENV,
     XDG_CONFIG_HOME,
     "HOME",
 )
+_WATCHED_BYTES = tuple(name.encode() for name in WATCHED)
 
 _TRUE = frozenset(("1", "true", "t", "yes", "y", "on"))
 _FALSE = frozenset(("0", "false", "f", "no", "n", "off"))
 
 
-def snapshot() -> tuple[str | None, ...]:
-    """The values of all watched variables: equal snapshots give equal settings."""
+def snapshot() -> tuple[str | bytes | None, ...]:
+    """The values of all watched variables, to be compared only: equal snapshots give equal settings."""
+    # Taken at every start: the dictionary below CPython's os.environ, which is spared the conversions, is ten times as
+    # fast. Anything else that stands in for os.environ is asked the ordinary way.
+    data = getattr(os.environ, "_data", None)
+    if type(os.environ) is os._Environ and isinstance(data, dict):
+        return tuple(map(data.get, _WATCHED_BYTES))
     return tuple(map(os.environ.get, WATCHED))
 
 

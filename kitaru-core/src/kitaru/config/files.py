@@ -73,7 +73,7 @@ def update(directory: Path, change: Callable[[dict[str, Any]], None]) -> None:
     path = directory / FILE_NAME
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(directory / f"{FILE_NAME}.lock"):
+        with locked(directory / f"{FILE_NAME}.lock"):
             content = _parse(path)
             change(content)
             _replace(path, {"version": FILE_VERSION, **content})
@@ -82,8 +82,11 @@ def update(directory: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    # A file of its own: the other one is replaced by every update, and a lock on it would be on the old one.
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes and threads of this machine out that lock the same file, which is made for it.
+
+    A file of its own: what it protects is replaced by every update, and a lock on that would be on the old one.
+    """
     import fcntl
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

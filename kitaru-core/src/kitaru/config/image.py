@@ -72,3 +72,13 @@ def merge(layers: list[dict[str, Any] | None]) -> dict[str, Any] | None:
         for key, value in (layer or {}).items():
             merged[key] = {**merged.get(key, {}), **value} if key == "environment" else value
     return merged or None
+
+
+def image_settings_to_docker_settings(image: Any) -> dict[str, Any]:
+    """Image settings under the names that the engine's Docker settings have; what is not set is left out.
+
+    ``image``: a text (the base image), a mapping, ImageSettings or None, as :func:`normalise` takes it, and raises.
+    ``base_image`` is called ``parent_image`` there; the other names are the same.
+    """
+    settings = normalise(image, "image=") or {}
+    return {"parent_image" if name == "base_image" else name: value for name, value in settings.items()}

@@ -8,10 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kitaru.config import checks, environment, files, paths
 from kitaru.errors import KitaruConfigError, KitaruUsageError
+
+if TYPE_CHECKING:
+    from kitaru.config.settings import Settings
 
 SECTION = "model_registry"
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -150,6 +153,21 @@ def effective_registry(directory: Path | None = None) -> ModelRegistry:
             raise
         return above
     return local if above is None else above.over(local)
+
+
+_latest: tuple[Settings, ModelRegistry] | None = None
+
+
+def registry_of(settings: Settings) -> ModelRegistry:
+    """:func:`effective_registry` for the settings in force, which are others as soon as what it is made of changes.
+
+    Raises like it.
+    """
+    global _latest
+    latest = _latest
+    if latest is None or latest[0] is not settings:
+        latest = _latest = settings, effective_registry(settings.config_directory)
+    return latest[1]
 
 
 def local_registry(directory: Path) -> ModelRegistry:

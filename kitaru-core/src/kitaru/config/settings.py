@@ -50,7 +50,7 @@ class _Resolved:
     """Settings, and what they were made from: they hold until one of these changes."""
 
     overrides: overrides.Overrides
-    environment: tuple[str | None, ...]
+    environment: tuple[str | bytes | None, ...]
     directory: str | None
     project_file: Path | None
     stamp: tuple[int, int] | None

@@ -113,9 +113,9 @@ class Codec:
             KitaruSerializationError: a type is not loaded here, a serializer is missing, or pickle is not allowed.
         """
         if codec == "json":
-            return self._parse(data)
+            return parse_json(data)
         if codec == "typed":
-            return self._reader().read(self._parse(data))
+            return self._reader().read(parse_json(data))
         if codec == "text":
             return _text(data)
         if codec == "bytes":
@@ -160,7 +160,7 @@ class Codec:
 
     def decode_argument(self, text: str | bytes) -> Any:
         """The inverse of :meth:`encode_argument`."""
-        return self.from_jsonable(self._parse(text if isinstance(text, bytes) else text.encode()))
+        return self.from_jsonable(parse_json(text if isinstance(text, bytes) else text.encode()))
 
     def from_jsonable(self, parsed: Any) -> Any:
         """The value of an argument's JSON, already parsed."""
@@ -234,21 +234,6 @@ class Codec:
         except (RecursionError, ValueError):  # nested too deeply, cyclic, NaN, or an int beyond the digit limit
             return None
 
-    @staticmethod
-    def _parse(data: bytes) -> Any:
-        try:
-            text = data.decode()
-            value, end = _SCAN(text, 0)  # what we wrote has no white space around it
-        except StopIteration:
-            raise KitaruCorruptionError(
-                "a stored value is not the JSON it claims to be: it is empty or cut off."
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: {error}") from error
-        if end != len(text):
-            raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: more follows at {end}.")
-        return value
-
     def _pickle(self, value: Any, offender: str) -> bytes:
         if not self.allow_pickle:
             raise KitaruSerializationError(
@@ -285,6 +270,20 @@ class Codec:
                 f"a pickled value cannot be rebuilt: {type(error).__name__}: {error}. Its class may have moved or "
                 "changed."
             ) from error
+
+
+def parse_json(data: bytes) -> Any:
+    """The JSON value that this module has written as ``data``. Raises KitaruCorruptionError when it is none."""
+    try:
+        text = data.decode()
+        value, end = _SCAN(text, 0)  # what we wrote has no white space around it
+    except StopIteration:
+        raise KitaruCorruptionError("a stored value is not the JSON it claims to be: it is empty or cut off.") from None
+    except (ValueError, RecursionError) as error:
+        raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: {error}") from error
+    if end != len(text):
+        raise KitaruCorruptionError(f"a stored value is not the JSON it claims to be: more follows at {end}.")
+    return value
 
 
 def canonical_json(tree: Any) -> str:

@@ -15,6 +15,7 @@ from kitaru.journal import transitions
 from kitaru.journal.memory_retention import MemoryRetention, copied, copied_entry, copied_wait
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import (
+    OUTCOME_KINDS,
     Claimed,
     Created,
     Entry,
@@ -49,6 +50,7 @@ class MemoryJournal(MemoryRetention):
         self._rows: list[ExecutionRecord] = []  # row number - 1 is the place
         self._numbers: dict[str, int] = {}
         self._entries: dict[int, list[Entry]] = {}
+        self._outcomes: dict[int, int] = {}  # the token under which an execution's newest outcome was recorded
         self._gone: list[int] = []  # row numbers of removed executions whose entries may be left
         self._waits: dict[int, dict[str, WaitRecord]] = {}  # by row number and key
         self._changes = 0
@@ -103,12 +105,20 @@ class MemoryJournal(MemoryRetention):
         with self._writing():
             no, record = self._require(exec_id)
             cancelled = record.status == "cancelled"
-            previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            progressed = self._outcomes.get(no) == record.fence
+            previous = transitions.claimed(
+                record, owner, accept, alive, self._now(), self._expiry(lease_seconds), lambda: progressed
+            )
             for wait in self._waits[no].values():
                 if cancelled and wait.status == "aborted":
                     wait.status, wait.resolved_at = "open", None
             self._rows[no - 1] = record
             return Claimed(copied(record), self._lease(no, record), previous)
+
+    def forgive_losses(self, lease: Lease) -> None:
+        with self._writing():
+            self._check(lease)
+            self._rows[lease.no - 1].owners_lost = 0
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         lost = []
@@ -378,6 +388,8 @@ class MemoryJournal(MemoryRetention):
                 lease.next_seq += 1
             if not resent or all(known.seq != entry.seq for known in stored):
                 new.append(copied_entry(entry))
+        if any(entry.kind in OUTCOME_KINDS for entry in new):
+            self._outcomes[lease.no] = lease.fence
         stored += new  # only now: an entry that is refused refuses all of them
 
     def _require(self, exec_id: str) -> tuple[int, ExecutionRecord]:

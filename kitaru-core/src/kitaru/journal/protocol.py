@@ -75,7 +75,8 @@ class Journal(Protocol):
 
         ``accept`` holds the public statuses that may be claimed. A started execution counts as ``interrupted``
         when it has no owner, its lease has expired, or ``alive(owner)`` is False (None: cannot tell). A claim of
-        an execution with a lost owner raises ``owners_lost`` by one, that of a failed one sets it to 0; any claim
+        an execution with a lost owner raises ``owners_lost`` by one (or sets it to 1, when that owner had recorded the
+        outcome of a call: only losses without progress add up), that of a failed one sets it to 0; any claim
         clears ``cancel_requested`` and what an earlier end left (``ended_at``, ``failure``, ``status_reason``,
         ``wake_at``), and that of a cancelled one opens its aborted waits again.
 
@@ -84,6 +85,14 @@ class Journal(Protocol):
             KitaruLeaseError: somebody who is alive runs it.
             KitaruStateError: its status is not in ``accept``, or is one that nothing follows (``completed``); the text
                 names id and status.
+        """
+
+    def forgive_losses(self, lease: Lease) -> None:
+        """Set ``owners_lost`` to 0: the execution has come to where nothing is left to run until a wait or timer ends.
+
+        What takes its owner down from now on is no call of it.
+
+        Raises KitaruLeaseError when ``lease`` is not the newest.
         """
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:

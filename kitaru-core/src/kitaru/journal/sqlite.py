@@ -27,7 +27,7 @@ from kitaru.journal.records import (
     Payload,
     WaitRecord,
 )
-from kitaru.journal.sqlite_errors import TRANSLATED, translate, translated
+from kitaru.journal.sqlite_errors import TRANSLATED, refusal, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
 from kitaru.journal.sqlite_reads import ListingReader
 from kitaru.journal.sqlite_retention import SqliteRetention
@@ -205,20 +205,18 @@ class SqliteJournal(SqliteRetention):
             return created
 
     def _create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
-        same = self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone()
-        if same is not None:  # sent again after a failure whose end was unknown
-            stored = rows.read_execution(same)
-            first = transitions.first_lease(stored, owner)
-            return Created(stored, self._lease(same[0], stored) if first else None)
         if record.idempotency_key is not None:
             earlier = self._cursor.execute(rows.FIND_EXECUTION, (record.flow_name, record.idempotency_key)).fetchone()
-            if earlier is not None:
+            if earlier is not None and rows.read_execution(earlier).exec_id != record.exec_id:
                 return Created(rows.read_execution(earlier), None, existed=True)
         transitions.check_new(record)
         made = replace(record)  # the caller's own stays as it is: it may have to be sent again
         if owner is not None:
             transitions.owned(made, owner, self._expiry(lease_seconds))
-        self._cursor.execute(rows.INSERT_EXECUTION, rows.execution_row(made))
+        self._cursor.execute(rows.CREATE_EXECUTION, rows.execution_row(made))
+        if not self._connection.changes():  # sent again after a failure whose end was unknown
+            no, stored = self._require(record.exec_id)
+            return Created(stored, self._lease(no, stored) if transitions.first_lease(stored, owner) else None)
         no = self._connection.last_insert_rowid()
         return Created(made, Lease(made.exec_id, no, 1, made.lease_expires_at or 0) if owner is not None else None)
 
@@ -227,9 +225,20 @@ class SqliteJournal(SqliteRetention):
             no, record = self._require(exec_id)
             if record.status == "cancelled":
                 sqlite_waits.reopen(self._cursor.execute, no)
-            previous = transitions.claimed(record, owner, accept, alive, self._now(), self._expiry(lease_seconds))
+            outcome = self._cursor.execute(rows.OUTCOME_UNDER, (no, record.fence)).fetchone()
+            previous = transitions.claimed(
+                record, owner, accept, alive, self._now(), self._expiry(lease_seconds), lambda: outcome is not None
+            )
             self._cursor.execute(rows.SET_STATE, rows.state_row(no, record))
             return Claimed(record, self._lease(no, record), previous)
+
+    def forgive_losses(self, lease: Lease) -> None:
+        with self._write("note that an execution only waits"):
+            self._cursor.execute(
+                "UPDATE executions SET owners_lost = 0 WHERE no = ? AND fence = ?", (lease.no, lease.fence)
+            )
+            if not self._connection.changes():
+                raise transitions.lost(lease)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         lost = []
@@ -439,12 +448,7 @@ class SqliteJournal(SqliteRetention):
         return self._now() + round(lease_seconds * 1e6)
 
     def _refuse(self) -> None:
-        if self._forked:
-            raise KitaruJournalError(
-                f"the journal {self.path} was opened before this process was forked, and a SQLite connection must not "
-                "cross a fork. Start flows in the parent, or use multiprocessing's `spawn` or `forkserver`."
-            )
-        raise KitaruJournalError(f"the journal {self.path} is closed.")
+        raise refusal(self.path, forked=self._forked)
 
     def mark_forked(self) -> None:
         """In a forked child: refuse every further use. Nothing inherited is closed, which could touch the parent's

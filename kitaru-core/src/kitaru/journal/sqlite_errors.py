@@ -31,7 +31,7 @@ def translate(error: Exception, path: str, doing: str) -> KitaruRuntimeError:
     if isinstance(error, (UnicodeEncodeError, OverflowError, apsw.TooBigError)):
         return KitaruSerializationError(
             f"cannot {doing} in the journal {path}: a name or value in it cannot be stored ({error}). Names and keys "
-            "must be text without lone surrogates; save a value of more than 1 GB as an artifact."
+            "must be text without lone surrogates, and what one row holds stays below 1 GB."
         )
     if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)):
         what = "is not a SQLite database" if isinstance(error, apsw.NotADBError) else "is damaged"
@@ -44,6 +44,16 @@ def translate(error: Exception, path: str, doing: str) -> KitaruRuntimeError:
         if isinstance(error, kind):
             return KitaruJournalError(f"cannot {doing} in the journal {path}: {sentence} ({error})")
     return KitaruJournalError(f"cannot {doing} in the journal {path}: {error}. Run `kitaru doctor`.")
+
+
+def refusal(path: str, *, forked: bool) -> KitaruJournalError:
+    """Why a journal that was closed, or that came here by a fork, does nothing any more."""
+    if forked:
+        return KitaruJournalError(
+            f"the journal {path} was opened before this process was forked, and a SQLite connection must not cross a "
+            "fork. Start flows in the parent, or use multiprocessing's `spawn` or `forkserver`."
+        )
+    return KitaruJournalError(f"the journal {path} is closed.")
 
 
 _SENTENCES: tuple[tuple[type[apsw.Error], str], ...] = (

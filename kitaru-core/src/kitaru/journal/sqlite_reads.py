@@ -6,11 +6,10 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
-from kitaru.errors import KitaruJournalError
 from kitaru.journal import sqlite_retention, sqlite_waits
 from kitaru.journal import sqlite_rows as rows
 from kitaru.journal.migrations import SCHEMA_VERSION
@@ -24,7 +23,7 @@ from kitaru.journal.records import (
     TallyQuery,
     WaitRecord,
 )
-from kitaru.journal.sqlite_errors import translated
+from kitaru.journal.sqlite_errors import refusal, translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
 from kitaru.journal.tallies import SQL
 from kitaru.journal.transitions import Alive, not_found
@@ -34,6 +33,15 @@ _NETWORK_FILE_SYSTEMS = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p",
 # Connections of the parent process that a forked child holds but must not touch.
 _FOREVER = 2**62
 _inherited: list[Any] = []
+
+# True for a started execution whose owner is gone; its one binding is the time. The process is looked for last.
+_GONE = "(owner IS NULL OR coalesce(lease_expires_at < ?, 0) OR kitaru_gone(owner))"
+# What a started execution is called; again one binding each. The cheaper question is asked first, which CASE enforces.
+_CALLED = {
+    "running": f"CASE WHEN {rows.HAS_OPEN_WAITS} THEN 0 ELSE NOT {_GONE} END",
+    "waiting": f"CASE WHEN {rows.HAS_OPEN_WAITS} THEN NOT {_GONE} ELSE 0 END",
+    "interrupted": _GONE,
+}
 
 
 def _newest(index: str, where: Sequence[str]) -> str:
@@ -47,20 +55,36 @@ class ListingReader:
         self._path = path
         self._now = now
         self._lock = threading.Lock()
+        self._forked = False
         self._connection: apsw.Connection | None = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
         self._connection.set_busy_timeout(30_000)
+        self._connection.create_scalar_function("kitaru_gone", cast("Any", self._is_gone), 1)
+        self._alive: Alive | None = None
+        self._gone: dict[str, bool] = {}
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[apsw.Connection]:
         with self._lock:
             if self._connection is None:
-                raise KitaruJournalError(f"the journal {self._path} is closed, or was opened before a fork.")
+                raise refusal(self._path, forked=self._forked)
             with translated(self._path, doing):
                 yield self._connection
 
-    def _all(self, doing: str, sql: str, bindings: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _all(self, doing: str, sql: str, bindings: Sequence[Any], alive: Alive | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a query; ``alive`` for one that uses :data:`_GONE`."""
         with self._reading(doing) as connection:
+            self._alive, self._gone = alive, {}
             return connection.execute(sql, tuple(bindings)).fetchall()
+
+    def _is_gone(self, owner: str | None) -> bool:
+        """``kitaru_gone`` in SQL: asked only of rows that a query walks, and once per owner and query."""
+        if owner is None:  # SQL promises no order among the terms of an OR: the one before may not have been looked at
+            return True
+        gone = self._gone.get(owner)
+        if gone is None:
+            assert self._alive is not None
+            gone = self._gone[owner] = self._alive(rows.read_owner(owner)) is False
+        return gone
 
     def asked_to_end(self, numbers: Sequence[int]) -> list[str]:
         """Ids of the executions among these row numbers whose cancellation was requested."""
@@ -104,12 +128,12 @@ class ListingReader:
         return Payload(codec, digest, size, data, ref)
 
     def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
-        gone, bindings = self._gone_clause(alive)
-        status = f"CASE WHEN status = 'running' AND {gone} THEN 'interrupted' ELSE status END"
+        status = f"CASE WHEN status = 'running' AND {_GONE} THEN 'interrupted' ELSE status END"
         where = "(?{0} IS NULL OR flow_name = ?{0}) AND created_at >= ?{1} AND created_at < ?{2}"
-        bindings += [query.flow_name, query.since or 0, query.until if query.until is not None else _FOREVER]
-        sql = SQL.format(status=status, where=where.format(3, 4, 5))
-        found = self._all("count executions", sql, bindings)
+        until = query.until if query.until is not None else _FOREVER
+        bindings = [self._now(), query.flow_name, query.since or 0, until]
+        sql = SQL.format(status=status, where=where.format(2, 3, 4))
+        found = self._all("count executions", sql, bindings, alive)
         return [Tally(*row) for row in found if not query.statuses or row[1] in query.statuses]
 
     def ended(self, query: EndedQuery) -> Sequence[str]:
@@ -125,7 +149,7 @@ class ListingReader:
             return sqlite_retention.referenced(connection.execute, refs)
 
     def _of_statuses(
-        self, statuses: Sequence[str], where: Sequence[str], values: Sequence[Any], limit: int, alive: Alive
+        self, statuses: Sequence[str], where: Sequence[str], values: Sequence[Any], limit: int
     ) -> tuple[str, list[Any]]:
         """SQL of the row numbers of the newest executions that have one of these public statuses: for each stored one
         a walk of its own along an index, so that a rare status is not looked for among all others."""
@@ -142,33 +166,23 @@ class ListingReader:
                 index = "INDEXED BY executions_by_end"
             branches.append(_newest(index, [*where, *narrowed]))
             bindings += [*values, status, limit]
-        called = [status for status in ("running", "interrupted", "waiting") if status in statuses]
+        called = [_CALLED[status] for status in _CALLED if status in statuses]
         if called:
             # What a started execution is called depends on its owner, and on whether it waits for an answer.
-            gone, gone_values = self._gone_clause(alive)
-            named = f"CASE WHEN {gone} THEN 'interrupted' WHEN {rows.HAS_OPEN_WAITS} THEN 'waiting' ELSE 'running' END"
-            of_called = f"{named} IN (SELECT value FROM json_each(?))"  # noqa: S608  constants; values are bound
-            started = ["status <> 'completed'", "status = 'running'", of_called]
+            started = ["status <> 'completed'", "status = 'running'", f"({' OR '.join(called)})"]
             branches.append(_newest("INDEXED BY executions_by_status", [*where, *started]))
-            bindings += [*values, *gone_values, json.dumps(called), limit]
+            bindings += [*values, *[self._now()] * len(called), limit]
         return " UNION ALL ".join(branches), bindings
 
-    def _gone_clause(self, alive: Alive) -> tuple[str, list[Any]]:
-        """SQL that is true for a started execution whose owner is gone. Owners are few: they are probed first."""
-        owners = self._all("read owners", rows.OWNERS, ())
-        dead = [owner for (owner,) in owners if alive(rows.read_owner(owner)) is False]
-        clause = "(owner IS NULL OR coalesce(lease_expires_at < ?, 0) OR owner IN (SELECT value FROM json_each(?)))"
-        return clause, [self._now(), json.dumps(dead)]
-
     def recoverable(self, now: int, alive: Alive) -> list[ExecutionRecord]:
-        gone, bindings = self._gone_clause(alive)
         sql = (
             f"{rows.LIST_EXECUTIONS} WHERE status <> 'completed' "  # noqa: S608  the clause is a constant, values are bound
-            f"AND ((status = 'running' AND {gone}) OR (status = 'waiting' AND wake_at <= ?)) "
+            f"AND ((status = 'running' AND {_GONE}) OR (status = 'waiting' AND wake_at <= ?)) "
             "AND NOT EXISTS (SELECT 1 FROM executions AS parents WHERE parents.exec_id = executions.parent_exec_id "
             "AND parents.status NOT IN ('completed', 'failed', 'cancelled')) ORDER BY no"
         )
-        return [rows.read_execution(row) for row in self._all("look for executions to recover", sql, [*bindings, now])]
+        found = self._all("look for executions to recover", sql, [self._now(), now], alive)
+        return [rows.read_execution(row) for row in found]
 
     def info(self, url: str, durability: str, mode: str) -> dict[str, Any]:
         with self._reading("inspect the journal") as connection:
@@ -210,6 +224,7 @@ class ListingReader:
     def mark_forked(self) -> None:
         """In a forked child: refuse every further use. The connection is kept, unused, so that nothing closes it."""
         self._lock = threading.Lock()
+        self._forked = True
         _inherited.append(self._connection)
         self._connection = None
 
@@ -232,8 +247,8 @@ class ListingReader:
             bindings.append(query.before)
         limit = -1 if query.limit is None else query.limit
         if query.statuses:
-            found, bindings = self._of_statuses(query.statuses, where, bindings, limit, alive)
+            found, bindings = self._of_statuses(query.statuses, where, bindings, limit)
             where = [f"no IN ({found})"]
         sql = rows.LIST_EXECUTIONS + (f" WHERE {' AND '.join(where)}" if where else "") + " ORDER BY no DESC LIMIT ?"
         bindings.append(limit)
-        return [rows.read_execution(row) for row in self._all("list executions", sql, bindings)]
+        return [rows.read_execution(row) for row in self._all("list executions", sql, bindings, alive)]

@@ -25,6 +25,12 @@ APPEND = (
     "?16, ?17, ?18 WHERE EXISTS (SELECT 1 FROM executions WHERE no = ?1 AND fence = ?3)"
 )
 APPENDED = "SELECT 1 FROM entries WHERE exec_no = ? AND seq = ? AND fence = ? AND kind = ? AND key = ?"
+# The newest entries of an execution are those of its newest owner that wrote any: walked backwards, up to the first
+# outcome (COMPLETED, FAILED, CANCELLED) or the first one of an earlier owner.
+OUTCOME_UNDER = (
+    "SELECT 1 FROM entries WHERE exec_no = ?1 AND fence = ?2 AND kind IN (2, 3, 5) AND seq > coalesce((SELECT seq FROM "
+    "entries WHERE exec_no = ?1 AND fence < ?2 ORDER BY seq DESC LIMIT 1), 0) LIMIT 1"
+)
 FENCE = "SELECT 1 FROM executions WHERE no = ? AND fence = ?"
 
 _EXECUTION_COLUMNS = (
@@ -41,6 +47,7 @@ INSERT_EXECUTION = (
     f"INSERT INTO executions ({_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
     f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 1))})"
 )
+CREATE_EXECUTION = f"{INSERT_EXECUTION} ON CONFLICT DO NOTHING"
 GET_EXECUTION = f"SELECT no, {_EXECUTION_COLUMNS}, {_OPEN_WAITS} FROM executions WHERE exec_id = ?"  # noqa: S608
 FIND_EXECUTION = (
     f"SELECT no, {_EXECUTION_COLUMNS}, {_OPEN_WAITS} FROM executions "  # noqa: S608
@@ -67,9 +74,6 @@ UNFINISHED_CHILDREN = (
 )
 ASKED_TO_END = (
     "SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no IN (SELECT value FROM json_each(?)) ORDER BY no"
-)
-OWNERS = (
-    "SELECT DISTINCT owner FROM executions WHERE status <> 'completed' AND status = 'running' AND owner IS NOT NULL"
 )
 # For salvage: rows one at a time, from either end.
 EXECUTIONS_AFTER = f"SELECT no, {_EXECUTION_COLUMNS} FROM executions WHERE no > ? ORDER BY no"  # noqa: S608
@@ -275,5 +279,6 @@ def write_owner(owner: Owner) -> str:
     return json.dumps([owner.host, owner.boot, owner.pid_ns, owner.pid, owner.pid_start])
 
 
+@functools.lru_cache(maxsize=4096)
 def read_owner(text: str) -> Owner:
     return Owner(*json.loads(text))

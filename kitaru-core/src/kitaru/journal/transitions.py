@@ -82,18 +82,27 @@ def owned(record: ExecutionRecord, owner: Owner, expires_at: int) -> None:
 
 
 def claimed(
-    record: ExecutionRecord, owner: Owner, accept: Collection[str], alive: Alive, now: int, expires_at: int
+    record: ExecutionRecord,
+    owner: Owner,
+    accept: Collection[str],
+    alive: Alive,
+    now: int,
+    expires_at: int,
+    progressed: Callable[[], bool],
 ) -> Owner | None:
     """Somebody takes an execution over; gives the owner that was lost, or None.
 
+    ``progressed`` is asked whether a lost owner recorded an outcome: owners lost before it do not count any more then.
+
     Raises KitaruLeaseError when a living owner runs it, KitaruStateError when its status is not in ``accept``.
     """
-    _check_accepted(record, owner_status(record, alive, now), accept)
+    check_accepted(record, owner_status(record, alive, now), accept)
     if record.status == "failed":  # somebody decided to retry it: a parked execution gets a new budget of owners
         record.owners_lost = 0
     _move(record, "running")
     previous = record.owner
-    record.owners_lost += previous is not None
+    if previous is not None:
+        record.owners_lost = 1 if progressed() else record.owners_lost + 1
     record.owner, record.lease_expires_at, record.fence = owner, expires_at, record.fence + 1
     record.started_at = record.started_at or now
     record.ended_at = record.wake_at = record.failure = record.status_reason = None
@@ -242,7 +251,9 @@ def not_found(exec_id: str) -> KitaruNotFoundError:
     return KitaruNotFoundError(f"there is no execution {exec_id!r} in this journal. See `kitaru executions list`.")
 
 
-def _check_accepted(record: ExecutionRecord, status: str, accept: Collection[str]) -> None:
+def check_accepted(record: ExecutionRecord, status: str, accept: Collection[str]) -> None:
+    """Raise when an execution that is ``status`` is not to be continued: KitaruLeaseError for a running one, else
+    KitaruStateError."""
     if status in accept:
         return
     exec_id = record.exec_id

@@ -117,9 +117,12 @@ class StackType:
         """The ``kitaru.stack.credentials.Credentials`` of a text; None for a type that takes none."""
         return self._function(self.credentials)(text) if self.credentials is not None else None
 
-    def probes(self, fields: Mapping[str, Any], credentials: Any) -> Any:
-        """What the provider found when it looked: ``kitaru.stack.credentials.Probe``, none without ``verify``."""
-        return list(self._function(self.verify)(fields, credentials)) if self.verify is not None else []
+    def probes(self, settings: Mapping[str, Mapping[str, Any]], credentials: Any) -> Any:
+        """What the provider found when it looked: ``kitaru.stack.credentials.Probe``, none without ``verify``.
+
+        ``settings``: what each component is made with, by its kind, the user's overrides included.
+        """
+        return list(self._function(self.verify)(settings, credentials)) if self.verify is not None else []
 
     def engine_stack(self, fields: Mapping[str, Any], credentials: Any) -> Any:
         """The ``kitaru.stack.engine.EngineStack``; None for a type whose orchestrator needs no engine."""

@@ -13,6 +13,7 @@ from kitaru.plugins.known import OWN_DISTRIBUTIONS
 from kitaru.plugins.marker import PROJECT
 
 CORE = "kitaru-core"
+_OWN = metadata.EntryPoint("core", "kitaru.stack.plugin", PROJECT)
 # The name, and the range where nothing else (extras, a marker, a URL) follows; older metadata puts it in parentheses.
 _REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<range>[<>=!~][^;@\[(]*|)")
 _PLAIN_RELEASE = re.compile(r"\d+(\.\d+)*")
@@ -31,7 +32,7 @@ class Found:
     """A plugin as its distribution's metadata describes it.
 
     ``interface`` is the distribution's requirement on kitaru-core, as text, or "any". ``refusal`` says why it must
-    not be imported; None when it may.
+    not be imported; None when it may. ``built_in``: it is the core's own, and always there.
     """
 
     entry_point: metadata.EntryPoint
@@ -40,13 +41,18 @@ class Found:
     version: str
     interface: str
     refusal: str | None
+    built_in: bool = False
 
 
 def discover() -> list[Found]:
-    """All plugins of this installation: our own distributions first, then by name. One scan of the metadata."""
+    """All plugins of this installation: the core's own, our distributions', then by name. One scan of the metadata."""
     core_version = metadata.version(CORE)
     found = [_describe(point, core_version) for point in metadata.entry_points(group=PROJECT)]
-    return sorted(found, key=lambda one: (one.distribution not in OWN_DISTRIBUTIONS, one.name, one.distribution))
+    own = Found(_OWN, _OWN.name, CORE, core_version, "any", None, built_in=True)
+    return [
+        own,
+        *sorted(found, key=lambda one: (one.distribution not in OWN_DISTRIBUTIONS, one.name, one.distribution)),
+    ]
 
 
 def _describe(point: metadata.EntryPoint, core_version: str) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class PluginManager:
 
     Args:
         selection: ``KITARU_PLUGINS``: None allows all, ``"off"`` none, else a comma list of plugin names. What it
-            leaves out is not imported.
+            leaves out is not imported. What the core itself supplies is always there.
         found: the plugins to load; default: those of this installation.
     """
 
@@ -135,7 +136,7 @@ class PluginManager:
     # -- letting one in -----------------------------------------------------------------------------------------
 
     def _admit(self, found: Found) -> PluginInfo:
-        if self._allowed is not None and found.name not in self._allowed:
+        if self._allowed is not None and found.name not in self._allowed and not found.built_in:
             return _info(found, "disabled", f"KITARU_PLUGINS={self._selection} leaves it out")
         if found.refusal is not None:
             return _info(found, "unavailable", found.refusal)
@@ -242,6 +243,15 @@ def _kind(key: tuple[str, ...]) -> str:
 
 _manager: PluginManager | None = None
 _lock = threading.Lock()
+
+
+def _unlock() -> None:
+    """In a forked child: a lock that another thread of the parent held would never be released."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def plugin_manager() -> PluginManager:

@@ -109,8 +109,9 @@ class Register:
             defaults: what an optional field is when it is left out or blank.
             credentials: ``"module:function"``, called as ``function(text_or_None)``; gives
                 ``kitaru.stack.credentials.Credentials``. Left out: a stack of this type takes no credentials.
-            verify: ``"module:function"``, called as ``function(fields, credentials)``; signs in, looks at everything
-                the fields name, and gives a ``kitaru.stack.credentials.Probe`` for each. Bounded by timeouts.
+            verify: ``"module:function"``, called as ``function(settings, credentials)`` with what each component is
+                made with, by its kind, the user's overrides included; signs in, looks at everything they name, and
+                gives a ``kitaru.stack.credentials.Probe`` for each. Bounded by timeouts.
             engine: ``"module:function"``, called as ``function(fields, credentials)``; gives the
                 ``kitaru.stack.engine.EngineStack`` that runs it. Left out: its orchestrator needs no engine.
             resources: fields that ``kitaru stack create`` sums up, in this order; ``"provider"`` is the provider.

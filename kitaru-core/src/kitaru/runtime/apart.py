@@ -19,6 +19,10 @@ def run_apart(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     """
     spec = frame.spec
     assert spec is not None
+    if spec.isolated:
+        from kitaru.runtime import isolated  # only for those who use it
+
+        where = isolated.require(frame)  # before an intent says that the body may have run
     if spec.effect:
         from kitaru.runtime import effects
 
@@ -26,9 +30,7 @@ def run_apart(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
         if spec.retry.timeout is None and not spec.isolated:
             return spec.function(*args, **kwargs)
     if spec.isolated:
-        from kitaru.runtime import isolated  # subprocess machinery, only for those who use it
-
-        return isolated.run_isolated(frame, args, kwargs)
+        return isolated.run_isolated(frame, where, args, kwargs)
     outcome: list[Any] = []
     done = threading.Event()
 

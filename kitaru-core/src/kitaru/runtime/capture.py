@@ -5,19 +5,27 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from kitaru.journal.log_records import LogRecord
+from kitaru.journal.records import ExecutionRecord
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.context import Frame, current_frame, invocation_id
 from kitaru.runtime.identity import call_id
 
-LogSink = Callable[[str, list[LogRecord]], None]
-
 _BUFFER_RECORDS_MAX = 10_000
 _LINE_CHARACTERS_MAX = 64 * 1024
 _FLUSH_SECONDS = 0.2
+
+
+class LogSink(Protocol):
+    """Where captured lines go."""
+
+    def append(self, execution: ExecutionRecord, records: list[LogRecord]) -> None:
+        """Take lines of one execution, as it was when it was started or continued here."""
+
+    def drain(self) -> None:
+        """Wait, for a bounded time, until what was taken is stored."""
 
 
 class Capture:
@@ -33,7 +41,7 @@ class Capture:
         self._clock = clock
         self._lock = threading.Lock()
         self._users = 0
-        self._records: list[tuple[str, LogRecord]] = []
+        self._records: list[tuple[ExecutionRecord, LogRecord]] = []
         self._dropped = 0
         self._partial: dict[tuple[int, str], tuple[Frame, str]] = {}
         self._wake = threading.Event()
@@ -54,7 +62,7 @@ class Capture:
 
     def leave(self) -> None:
         """A run has ended; everything captured so far is handed to the sink before this returns."""
-        self.flush()
+        self.flush(partial_lines=True)
         with self._lock:
             self._users -= 1
             if self._users:
@@ -100,16 +108,18 @@ class Capture:
             if len(self._records) >= _BUFFER_RECORDS_MAX:
                 del self._records[0]
                 self._dropped += 1
-            self._records.append((run.exec_id, record))
+            self._records.append((run.record, record))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._serve, name="kitaru-logs", daemon=True)
                 self._thread.start()
         self._wake.set()
 
-    def flush(self) -> None:
-        """Hand everything captured to the sink."""
+    def flush(self, *, partial_lines: bool = False) -> None:
+        """Hand everything captured to the sink; lines that have no end yet only where ``partial_lines`` says so."""
+        partial: dict[tuple[int, str], tuple[Frame, str]] = {}
         with self._lock:
-            partial, self._partial = self._partial, {}
+            if partial_lines:
+                partial, self._partial = self._partial, {}
         for (_, source), (frame, rest) in partial.items():
             self.add(frame, rest, source=source, level="INFO" if source == "stdout" else "WARNING")
         if not self._records:
@@ -118,16 +128,20 @@ class Capture:
             with self._lock:
                 records, self._records = self._records, []
                 dropped, self._dropped = self._dropped, 0
-            by_execution: dict[str, list[LogRecord]] = {}
-            for exec_id, record in records:
-                by_execution.setdefault(exec_id, []).append(record)
-            for exec_id, batch in by_execution.items():
+            by_execution: dict[str, tuple[ExecutionRecord, list[LogRecord]]] = {}
+            for execution, record in records:
+                by_execution.setdefault(execution.exec_id, (execution, []))[1].append(record)
+            for exec_id, (execution, batch) in by_execution.items():
                 try:
-                    self._sink(exec_id, batch)
+                    self._sink.append(execution, batch)
                 except Exception as error:  # a log store must never fail an execution: say so where people look
-                    _complain(f"runtime logs of execution {exec_id} could not be stored: {error}")
+                    complain(f"runtime logs of execution {exec_id} could not be stored: {error}")
             if dropped:
-                _complain(f"{dropped} runtime log lines were dropped: the log store is slower than the flow prints")
+                complain(f"{dropped} runtime log lines were dropped: the log store is slower than the flow prints")
+
+    def drain(self) -> None:
+        """Wait, for a time that the sink bounds, until what was handed to it is stored."""
+        self._sink.drain()
 
     def _serve(self) -> None:
         while True:
@@ -137,7 +151,8 @@ class Capture:
             self.flush()
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
+    """Say something about logs on the process's own stderr, which is never captured."""
     stream = sys.__stderr__
     if stream is not None:
         stream.write(f"kitaru: {text}\n")

@@ -15,6 +15,10 @@ class Clock:
         """Wall time, microseconds since the epoch, UTC."""
         return time.time_ns() // 1000
 
+    def pause(self, seconds: float) -> float:
+        """How many seconds of real time a pause of ``seconds`` between two attempts takes from now on."""
+        return seconds
+
     def elapsed(self) -> float:
         """Seconds on a clock that never jumps and, where the system has one, counts suspended time."""
         return time.monotonic() if _SUSPEND_AWARE is None else time.clock_gettime(_SUSPEND_AWARE)

@@ -17,7 +17,7 @@ from kitaru.errors import (
     KitaruSerializationError,
 )
 from kitaru.journal.records import Payload
-from kitaru.runtime import calls, failures
+from kitaru.runtime import calls, children, failures
 from kitaru.runtime.context import current_frame
 from kitaru.runtime.control import (
     ExecutionCancelled,
@@ -70,7 +70,9 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     elif run.record.parent_exec_id is not None and status in ("completed", "failed", "cancelled"):
         _continue_parent(run, run.record.parent_exec_id)
     run.ended(status, value, error)
-    # After the end is published: a slow observer holds up the exit of the program, never a result.
+    # After the end is published: a slow log store or observer holds up the exit of the program, never a result.
+    if run.kernel.capture is not None:
+        run.kernel.capture.drain()
     if run.kernel.events is not None:
         run.kernel.events.drain(_DRAIN_SECONDS)
 
@@ -86,8 +88,13 @@ def _go_on(run: Run) -> None:
 def _continue_parent(run: Run, parent: str) -> None:
     """Continue the execution that was suspended on this child; one that runs, or cannot be loaded here, is let be."""
     try:
-        if run.journal.get(parent).status == "waiting":
-            run.kernel.resume(parent, accept=("waiting",))
+        record = run.journal.get(parent)
+        if record.status == "waiting":
+            if children.lives_elsewhere(run, record):
+                assert run.kernel.places is not None
+                run.kernel.places.start(record)
+            elif not children.is_away(run, record):
+                run.kernel.resume(parent, accept=("waiting",))
     except KitaruError:  # it is due: `recover` continues it
         return
 

@@ -29,6 +29,12 @@ class Drivers:
             driver.work = work
             driver.wake.release()
 
+    def join(self) -> None:
+        """Wait until all threads have ended: those that drive something, and those that are parked."""
+        for thread in threading.enumerate():
+            if isinstance(thread, _Driver) and thread.drivers is self:
+                thread.join()
+
     def park(self, driver: _Driver) -> bool:
         """For drivers: wait for more work; False when none came and the thread shall end."""
         with self._lock:
@@ -45,7 +51,7 @@ class Drivers:
 
 class _Driver(threading.Thread):
     def __init__(self, drivers: Drivers, work: Callable[[], None], name: str) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, daemon=False)  # whatever the thread that starts it is
         self.drivers = drivers
         self.work: Callable[[], None] | None = work
         self.wake = threading.Lock()

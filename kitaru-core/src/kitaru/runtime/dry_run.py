@@ -82,7 +82,7 @@ class DryKernel(Kernel):
         super().__init__(
             cast(Journal, ReadOnlyJournal(kernel.journal)),
             kernel.codec,
-            kernel.blobs,
+            kernel.values,
             clock=_TimersDue(),
             max_concurrency=kernel.max_concurrency,
             inline_bytes_max=kernel.inline_bytes_max,
@@ -92,7 +92,7 @@ class DryKernel(Kernel):
         run = DryRun(self, record, lease, spec, known)
         return self.with_original(run)
 
-    def encode(self, value: Any) -> Payload:  # noqa: ARG002  an encoded value is about to be written
+    def encode(self, value: Any, stack: str | None = None) -> Payload:  # noqa: ARG002  an encoded value is about to be written
         raise DryRunEnded("a new value")
 
     def resume(self, exec_id: str, *args: Any, **kwargs: Any) -> Run:  # noqa: ARG002

@@ -197,7 +197,7 @@ class FlowLoop:
     async def pause(self, seconds: float) -> None:
         """Wait between two attempts."""
         if seconds > 0:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(self.run.clock.pause(seconds))
         self.run.check()
 
     async def cancelled_again(self, outcome: Entry) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.replay_source import Source
 
 _CALL_KINDS = OUTCOME_KINDS | {EntryKind.STARTED, EntryKind.INTENT, EntryKind.ATTEMPT_FAILED, EntryKind.CHILD}
+_COMPLETED, _CHILD = EntryKind.COMPLETED, EntryKind.CHILD  # looking a member up costs as much as a call
 VALUE_KINDS = frozenset((EntryKind.VALUE, EntryKind.TIMER, EntryKind.WAITED))
 
 
@@ -101,6 +102,11 @@ class History:
         self._used.add(key)
         self.calls.pop(key, None)
 
+    def take(self, recorded: Recorded) -> bool:
+        """:meth:`consume` one record, without the lock; False when somebody else has it."""
+        self._used.add(recorded.key)
+        return self.calls.pop(recorded.key, None) is recorded
+
     def add(self, entries: Iterable[Entry]) -> None:
         """Make entries of an earlier attempt available again (a parent that is tried anew)."""
         for recorded in fold_calls(entries).values():
@@ -149,25 +155,24 @@ def load(entries: Iterable[Entry]) -> History:
     if nested:  # a child flow is no such call: what was read from its handle lies inside its key
         outcomes = ((key, recorded.outcome) for key, recorded in calls.items())
         ended = {key for key, outcome in outcomes if outcome is not None and outcome.kind is not EntryKind.CHILD}
-    order = history.order
-    for key, recorded in calls.items():
-        if nested and _inside(key, ended):
-            continue
-        history.calls[key] = recorded
-        outcome = recorded.outcome
-        if outcome is not None and outcome.kind is not EntryKind.CHILD:
-            order.append(outcome.seq)
+        calls = {key: recorded for key, recorded in calls.items() if not _inside(key, ended)}
+    history.calls = calls
+    known = [recorded.outcome for recorded in calls.values() if recorded.outcome is not None]
+    order = history.order = [outcome.seq for outcome in known if outcome.kind is not _CHILD]
     for entry in listed:
-        if entry.kind in VALUE_KINDS:
+        kind = entry.kind
+        if kind is _COMPLETED and entry.detail is None:  # by far the commonest
+            continue
+        if kind in VALUE_KINDS:
             if nested and _inside(entry.key, ended):  # read inside a call that answers from its own record
                 continue
             history.values[entry.key] = entry
-            if entry.kind is EntryKind.WAITED:
+            if kind is EntryKind.WAITED:
                 order.append(entry.seq)
-        elif entry.kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
+        elif kind is EntryKind.REOPENED:  # what was read out of a reopened child is read again
             for key in [key for key in history.values if key.startswith(entry.key + "/")]:
                 del history.values[key]
-        elif entry.kind is EntryKind.METADATA:  # its detail is the user's own: any key may stand in it
+        elif kind is EntryKind.METADATA:  # its detail is the user's own: any key may stand in it
             if not entry.key and entry.detail:
                 history.logged.append(entry.detail)
             continue
@@ -185,7 +190,7 @@ def fold_calls(entries: Iterable[Entry]) -> dict[str, Recorded]:
         key = entry.key
         recorded = calls.get(key)
         if recorded is None:
-            if kind is EntryKind.COMPLETED:  # one entry for one call: by far the commonest
+            if kind is _COMPLETED:  # one entry for one call: by far the commonest
                 calls[key] = Recorded(key, entry.name, entry, entry, entry.attempt)
                 continue
             if kind not in _CALL_KINDS:

@@ -1,4 +1,4 @@
-"""Ctrl-C in a program that runs flows: the first one lets go of them before their next checkpoint."""
+"""The end of a program that runs flows, by Ctrl-C (which lets go of them before their next checkpoint) or by itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
+
+from kitaru.errors import KitaruStateError
+from kitaru.runtime.context import current_frame
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
@@ -38,3 +41,16 @@ def watch(kernel: Kernel) -> None:
             before(kind, error, trace)
 
         sys.excepthook = hook
+
+
+def refuse_at_exit(flow_name: str) -> None:
+    """Raise KitaruStateError when a daemon thread starts a flow after the main thread has ended.
+
+    The interpreter waits for flows: a thread that starts one after the other would keep the program from ending.
+    """
+    if threading.main_thread().is_alive() or not threading.current_thread().daemon or current_frame.get() is not None:
+        return
+    raise KitaruStateError(
+        f"flow `{flow_name}` was started by a daemon thread after the program's main thread had ended: nothing was "
+        "recorded. Start flows from a thread that is no daemon, or keep the main thread alive."
+    )

@@ -1,27 +1,33 @@
-"""``runtime="isolated"`` on one machine: the body runs in a process of its own, its outcome comes back by pipe.
+"""``runtime="isolated"``: the body runs in a process of its own, wherever the execution's stack puts that.
 
-The process gets no journal: it runs user code and reports. What it prints is passed on line by line, so that
-runtime logs show it under its call. Its death, by whatever signal, is one failed attempt.
+The process gets no journal: it runs user code and reports, in bytes that whoever started it carries back. What it
+prints is passed on line by line, so that runtime logs show it under its call. Its death is one failed attempt.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import struct
-import subprocess
 import sys
-import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import FailureOrigin, KitaruContextError, KitaruRuntimeError, KitaruUsageError
+from kitaru.errors import (
+    FailureOrigin,
+    KitaruBackendError,
+    KitaruContextError,
+    KitaruFeatureNotAvailableError,
+    KitaruRuntimeError,
+    KitaruSerializationError,
+    KitaruUsageError,
+)
 from kitaru.journal.codec import Codec
 from kitaru.runtime import apart, entrypoint, failures, notes
 from kitaru.runtime.context import Frame, current_frame, idempotency_key, invocation_id
+from kitaru.runtime.identity import call_id
 
-_KILL_GRACE_SECONDS = 2.0
-_POLL_SECONDS = 0.05
+if TYPE_CHECKING:
+    from kitaru.runtime.collaborators import Places
 
 
 class IsolatedDeathError(KitaruRuntimeError):
@@ -30,13 +36,12 @@ class IsolatedDeathError(KitaruRuntimeError):
     kitaru_origin = FailureOrigin.BACKEND
 
 
-def run_isolated(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run one attempt's body in a new process; returns its value or raises what it raised.
+def require(frame: Frame) -> dict[str, Any]:
+    """The entrypoint of a checkpoint that may run in a process of its own. Before anything of the attempt happens.
 
     Raises:
         KitaruUsageError: the checkpoint cannot be imported by another process.
-        KitaruTimeoutError: its deadline passed; the process was killed.
-        IsolatedDeathError: the process died (its exit code or signal is in the text).
+        KitaruFeatureNotAvailableError: the execution's stack runs no single calls.
     """
     spec = frame.spec
     assert spec is not None
@@ -45,39 +50,61 @@ def run_isolated(frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if reason is not None:
         raise KitaruUsageError(
             f'checkpoint `{spec.name}` has runtime="isolated", but another process cannot find it: {reason}. Define '
-            "it at "
-            "the top level of a module or script."
+            "it at the top level of a module or script."
         )
-    read_fd, write_fd = os.pipe()
+    _places(frame).require_isolation(frame.run.record, spec.name)
+    return where
+
+
+def run_isolated(frame: Frame, where: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run one attempt's body in a process of its own; returns its value or raises what it raised.
+
+    ``where`` is what :func:`require` gave. The execution's stack decides where the process is.
+
+    Raises:
+        KitaruTimeoutError: its deadline passed; the process was ended.
+        IsolatedDeathError: the process could not be started, or died (its exit code or signal is in the text).
+    """
+    run, spec = frame.run, frame.spec
+    assert spec is not None
+    deadline = None if spec.retry.timeout is None else time.monotonic() + spec.retry.timeout
+
+    def late() -> bool:
+        return deadline is not None and time.monotonic() > deadline
+
+    def stopped() -> bool:  # cancellation reaches isolated work at once
+        return run.stopping is not None or frame.root.fenced or late()
+
+    def output(stream: str, text: str) -> None:
+        token = current_frame.set(frame)
+        try:
+            (sys.stderr if stream == "stderr" else sys.stdout).write(text)
+        finally:
+            current_frame.reset(token)
+
     request = _request(frame, where, args, kwargs)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kitaru.runtime.isolated", str(write_fd)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=(write_fd,),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(where["sys_path"])},
-        start_new_session=True,  # Ctrl-C is this process's business: it lets the body finish
-    )
-    os.close(write_fd)
-    answer: list[bytes] = []
-    threads = [
-        threading.Thread(target=_pump, args=(process.stdout, sys.stdout, frame), daemon=True),
-        threading.Thread(target=_pump, args=(process.stderr, sys.stderr, frame), daemon=True),
-        threading.Thread(target=_feed, args=(process.stdin, request), daemon=True),
-        threading.Thread(target=_collect, args=(read_fd, answer), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
     try:
-        _await_end(frame, process)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        for thread in threads:
-            thread.join(_KILL_GRACE_SECONDS)
-    return _outcome(frame, process.returncode, b"".join(answer))
+        answer = _places(frame).run_call(
+            run.record, call_id(run.exec_id, frame.key), frame.name, request, output, stopped
+        )
+    except KitaruBackendError as error:
+        raise IsolatedDeathError(
+            f"the isolated process of checkpoint `{frame.name}` had no result: {error} Its output is in "
+            f"`kitaru executions logs {run.exec_id}`."
+        ) from error
+    if answer is None:
+        run.check(frame)
+        raise apart.timed_out(frame)
+    return _outcome(frame, answer)
+
+
+def _places(frame: Frame) -> Places:
+    places = frame.run.kernel.places
+    if places is None:
+        raise KitaruFeatureNotAvailableError(
+            f'checkpoint `{frame.name}` has runtime="isolated", but this kernel was made without a stack.'
+        )
+    return places
 
 
 def _request(frame: Frame, where: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -100,28 +127,7 @@ def _request(frame: Frame, where: dict[str, Any], args: tuple[Any, ...], kwargs:
     return struct.pack(">I", len(text)) + text + encoded.data
 
 
-def _await_end(frame: Frame, process: subprocess.Popen[bytes]) -> None:
-    run = frame.run
-    assert frame.spec is not None
-    timeout = frame.spec.retry.timeout
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while True:
-        try:
-            process.wait(_POLL_SECONDS)
-            return
-        except subprocess.TimeoutExpired:
-            run.check()  # cancellation reaches isolated work at once
-            if deadline is not None and time.monotonic() > deadline:
-                raise apart.timed_out(frame) from None
-
-
-def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
-    if not answer:
-        how = f"signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
-        raise IsolatedDeathError(
-            f"the isolated process of checkpoint `{frame.name}` died ({how}) before it had a result. Its output is in "
-            f"`kitaru executions logs {frame.run.exec_id}`."
-        )
+def _outcome(frame: Frame, answer: bytes) -> Any:
     (length,) = struct.unpack(">I", answer[:4])
     head = json.loads(answer[4 : 4 + length])
     end = 4 + length + head["size"]
@@ -132,27 +138,6 @@ def _outcome(frame: Frame, returncode: int, answer: bytes) -> Any:
     if "failure" in head:
         raise failures.exception_from(head["failure"], frame.run.codec)
     return frame.run.codec.decode(head["codec"], answer[4 + length : end])
-
-
-def _pump(source: Any, target: Any, frame: Frame) -> None:
-    current_frame.set(frame)
-    with source:
-        for line in source:
-            target.write(line.decode(errors="replace"))
-
-
-def _feed(stdin: Any, request: bytes) -> None:
-    try:
-        stdin.write(request)
-        stdin.close()
-    except OSError:  # the process died early: its exit says why
-        return
-
-
-def _collect(fd: int, answer: list[bytes]) -> None:
-    with os.fdopen(fd, "rb") as pipe:
-        while chunk := pipe.read(1 << 20):
-            answer.append(chunk)
 
 
 # -- inside the isolated process --------------------------------------------------------------------------------
@@ -176,9 +161,8 @@ class IsolatedRun:
         )
 
 
-def serve(write_fd: int) -> None:
-    """Entry of the isolated process: one request on stdin, one answer on ``write_fd``."""
-    data = sys.stdin.buffer.read()
+def serve(data: bytes) -> bytes:
+    """In the isolated process: run the call that a request describes, and give the answer to send back."""
     (length,) = struct.unpack(">I", data[:4])
     head = json.loads(data[4 : 4 + length])
     codec = Codec(allow_pickle=head["allow_pickle"], aliases=entrypoint.class_aliases())
@@ -187,7 +171,11 @@ def serve(write_fd: int) -> None:
         definition = entrypoint.load(head["entrypoint"])
         args, kwargs = codec.decode(head["codec"], data[4 + length :])
         value = _call(definition, run, head, tuple(args), kwargs)
-        encoded = codec.encode(value)
+        try:
+            encoded = codec.encode(value)
+        except KitaruSerializationError as error:
+            error.args = (f"the result of checkpoint `{head['name']}` cannot be stored: {error}",)
+            raise
         answer: dict[str, Any] = {"codec": encoded.codec}
         body = bytes(encoded.data)
     except BaseException as error:  # reported, and raised again by the process that asked
@@ -196,10 +184,7 @@ def serve(write_fd: int) -> None:
     answer["size"] = len(body)
     answer["notes"] = [(note, len(data)) for note, data in run.notes]
     text = json.dumps(answer).encode()
-    sys.stdout.flush()
-    with os.fdopen(write_fd, "wb") as pipe:
-        pipe.write(struct.pack(">I", len(text)) + text + body)
-        pipe.writelines(data for _, data in run.notes)
+    return b"".join((struct.pack(">I", len(text)), text, body, *(data for _, data in run.notes)))
 
 
 def _call(definition: Any, run: Any, head: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -214,7 +199,3 @@ def _call(definition: Any, run: Any, head: dict[str, Any], args: tuple[Any, ...]
 
         return asyncio.run(spec.function(*args, **kwargs))
     return spec.function(*args, **kwargs)
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]))

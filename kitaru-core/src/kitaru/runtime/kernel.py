@@ -11,55 +11,45 @@ import hashlib
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import KitaruCorruptionError, KitaruLeaseError, KitaruRuntimeError, KitaruStateError
-from kitaru.journal.codec import Codec
+from kitaru.errors import (
+    KitaruCorruptionError,
+    KitaruLeaseError,
+    KitaruRuntimeError,
+    KitaruSerializationError,
+    KitaruStateError,
+)
+from kitaru.journal.codec import Codec, parse_json
 from kitaru.journal.protocol import Journal
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
+from kitaru.journal.records import Claimed, Entry, EntryKind, ExecutionRecord, Lease, Owner, Payload, WaitRecord
 from kitaru.runtime import driver, entrypoint, history, inputs, interrupts, lease, waiting
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.control import ExecutionCancelled, ExecutionInterrupted
 from kitaru.runtime.drivers import Drivers
 from kitaru.runtime.run import Run
-from kitaru.runtime.specs import FlowSpec
+from kitaru.runtime.specs import FlowSpec, stack_of
 from kitaru.runtime.suspension import HOLD_SECONDS
 from kitaru.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
+    from kitaru.runtime.collaborators import EventSink, Places, ValueStore
     from kitaru.runtime.replay import ReplayPlan
 
 RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
 #: Recovery gives an execution up after it took this many owners down with it (design 13.14).
 OWNERS_LOST_MAX = 10
-
-
-class BlobStore(Protocol):
-    """Where large values go. ``put`` is atomic and, under full durability, returns only when the bytes are synced."""
-
-    def put(self, key: str, data: bytes) -> None: ...
-
-    def get(self, key: str) -> bytes: ...
-
-
-class EventSink(Protocol):
-    """Told of committed events, off the hot path: returns at once and never raises."""
-
-    def execution_started(self, exec_id: str) -> None: ...
-
-    def execution_finished(self, exec_id: str) -> None: ...
-
-    def checkpoint_finished(self, exec_id: str, entry: Entry) -> None: ...
-
-    def wait_opened(self, wait: WaitRecord) -> None: ...
-
-    def wait_answered(self, wait: WaitRecord) -> None: ...
-
-    def drain(self, seconds: float) -> None: ...
+#: One value (a result, an artifact, an answer), encoded. Every value is held in memory whole, several times over, by
+#: whoever stores or reads it.
+VALUE_BYTES_MAX = 1024**3
+#: The inputs of a flow, encoded, all together. They are kept in the journal itself: PostgreSQL takes no row that is
+#: 1 GB as text, which is twice as long, and SQLite none of 1 GB.
+INPUTS_BYTES_MAX = 256 * 1024**2
 
 
 @dataclass(slots=True)
@@ -78,7 +68,7 @@ class Kernel:
         self,
         journal: Journal,
         codec: Codec,
-        blobs: Callable[[], BlobStore],
+        values: ValueStore,
         *,
         clock: Clock | None = None,
         owner: Owner | None = None,
@@ -86,8 +76,11 @@ class Kernel:
         hold_seconds: float = HOLD_SECONDS,
         max_concurrency: int = 16,
         inline_bytes_max: int = 16 * 1024,
+        value_bytes_max: int = VALUE_BYTES_MAX,
+        inputs_bytes_max: int = INPUTS_BYTES_MAX,
         capture: Capture | None = None,
         events: EventSink | None = None,
+        places: Places | None = None,
     ) -> None:
         self.journal = journal
         self.codec = codec
@@ -96,11 +89,14 @@ class Kernel:
         self.hold_seconds = hold_seconds
         self.max_concurrency = max_concurrency
         self.inline_bytes_max = inline_bytes_max
+        self.value_bytes_max = value_bytes_max
+        self.inputs_bytes_max = inputs_bytes_max
         self.capture = capture
         self.events = events
         self.runs: dict[str, Run] = {}
         self.asking: WaitRecord | None = None  # the wait that somebody is asked about on the terminal just now
-        self.blobs = blobs
+        self.values = values
+        self.places = places
         self._owner = owner
         self._pid = os.getpid()
         self._prepared: dict[str, tuple[Run, tuple[Any, ...], dict[str, Any]]] = {}
@@ -110,34 +106,41 @@ class Kernel:
 
     # -- values -------------------------------------------------------------------------------------------------
 
-    def encode(self, value: Any) -> Payload:
-        """Encode a value; a large one is in the artifact store before this returns.
+    def encode(self, value: Any, stack: str | None = None) -> Payload:
+        """Encode a value of an execution of ``stack``; a large one is in its artifact store before this returns.
 
-        Raises KitaruSerializationError when it cannot be stored.
+        Raises KitaruSerializationError when it cannot be stored, or takes more than ``value_bytes_max``.
         """
         encoded = self.codec.encode(value)
-        return self.store(encoded.codec, encoded.data)
+        return self.store(encoded.codec, encoded.data, stack)
 
-    def store(self, codec: str, data: bytes) -> Payload:
-        """The payload of encoded bytes; large ones are in the artifact store before this returns."""
-        digest = hashlib.sha256(data).digest()
+    def store(self, codec: str, data: bytes, stack: str | None = None) -> Payload:
+        """The payload of encoded bytes; large ones are in the artifact store of ``stack`` before this returns.
+
+        Raises KitaruSerializationError, with size and limit, when they are more than ``value_bytes_max``.
+        """
         size = len(data)
+        if size > self.value_bytes_max:
+            raise KitaruSerializationError(
+                f"it takes {size:,} bytes encoded, and one value may take up to {self.value_bytes_max:,} bytes. Give "
+                "it in parts (one checkpoint call each), or write it to a place of your own and give its address."
+            )
+        digest = hashlib.sha256(data).digest()
         if size <= self.inline_bytes_max:
             return Payload(codec, digest, size, data, None)
-        ref = f"sha256/{digest.hex()}"
-        self.blobs().put(ref, data)
-        return Payload(codec, digest, size, None, ref)
+        return Payload(codec, digest, size, None, self.values.put(f"sha256/{digest.hex()}", data, stack))
 
     def decode(self, payload: Payload) -> Any:
         """The value of a payload, its digest checked. Raises KitaruCorruptionError when the bytes changed."""
         data = payload.data
         if data is None or hashlib.sha256(data).digest() != payload.digest:
             data = self.read(payload)  # from the artifact store, or to say what is wrong
-        return self.codec.decode(payload.codec, data)
+        codec = payload.codec
+        return parse_json(data) if codec == "json" else self.codec.decode(codec, data)
 
     def read(self, payload: Payload) -> bytes:
         """The encoded bytes of a payload, its digest checked."""
-        data = payload.data if payload.data is not None else self.blobs().get(payload.ref or "")
+        data = payload.data if payload.data is not None else self.values.get(payload.ref or "")
         if hashlib.sha256(data).digest() != payload.digest:
             where = f"artifact {payload.ref}" if payload.ref else "the journal row"
             raise KitaruCorruptionError(
@@ -185,7 +188,7 @@ class Kernel:
         if replay is not None:
             record.original_exec_id = replay.original_exec_id
             record.seed = self.journal.get(replay.original_exec_id).seed
-            record.spec = {**record.spec, "replay": replay.to_json(self.encode)}
+            record.spec = {**record.spec, "replay": replay.to_json(partial(self.encode, stack=stack_of(record.spec)))}
         created = self.journal.create(record, self.owner if owned else None, self.lease_seconds)
         if created.existed:
             self._require_same_inputs(created.record, record)
@@ -200,7 +203,14 @@ class Kernel:
     def new_record(self, spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ExecutionRecord:
         """The record of an execution that is about to be created."""
         entrypoint.refuse_while_loading(spec.name)
+        interrupts.refuse_at_exit(spec.name)
         encoded = inputs.encode_inputs(spec.parameters, args, kwargs, self.codec, inline_limit=None)
+        if len(encoded.data) > self.inputs_bytes_max:
+            raise KitaruSerializationError(
+                f"the inputs of flow `{spec.name}` take {len(encoded.data):,} bytes encoded, and they may take up to "
+                f"{self.inputs_bytes_max:,} bytes: the journal keeps them whole. Pass the address of a large value, "
+                "and load it in a checkpoint."
+            )
         now = self.clock.now()
         return ExecutionRecord(
             exec_id=str(uuid.uuid4()),
@@ -249,17 +259,23 @@ class Kernel:
     ) -> Run | None:
         """Continue an execution that nobody drives; None when it was parked instead.
 
-        One that lost ``owners_lost_max`` owners is likely to kill this one too (out of memory, a crash in native code):
-        it is ended as ``failed`` with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
+        One that lost ``owners_lost_max`` owners without any progress (no call ended, and it did not come to where it
+        only waits) is likely to kill this one too (out of memory, a crash in native code): it is ended as ``failed``
+        with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
         """
         accept = ("pending", "interrupted", "waiting")
         record = self.journal.get(exec_id)
         if record.owners_lost < owners_lost_max:
             return self.resume(exec_id, spec, accept)
+        if self.places is not None:
+            self.places.require(record)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
         lost = claimed.record.owners_lost
+        if lost - (claimed.previous_owner is not None) < owners_lost_max:  # the last one had got further
+            return self._continue(claimed, spec)
         message = (
-            f"parked: {lost} processes that ran it are gone, each before it ended. Look at its last calls and logs"
+            f"parked: {lost} processes that ran it are gone, each before its next call had ended. Look at its last "
+            "calls and logs"
         )
         failure: dict[str, Any] = {
             "message": message,
@@ -286,13 +302,21 @@ class Kernel:
             raise KitaruLeaseError(f"execution {exec_id} is already running in this process.")
         if spec is None:
             spec = self.load_spec(record)
-        args, kwargs = inputs.decode_inputs(record.inputs, spec.parameters, self.codec)
+        inputs.decode_inputs(record.inputs, spec.parameters, self.codec)  # what cannot be read is not claimed
+        if self.places is not None:
+            self.places.require(record)
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
+        return self._continue(claimed, spec, _reopening(record) if reopen else ())
+
+    def _continue(self, claimed: Claimed, spec: FlowSpec | None, reopened: Sequence[Entry] = ()) -> Run:
+        """Drive an execution that was just claimed; on any trouble it is let go of."""
+        exec_id = claimed.record.exec_id
         try:
-            if reopen:
-                failed = (record.failure or {}).get("calls", ())
-                entries = [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
-                self.journal.append(claimed.lease, entries)
+            if spec is None:
+                spec = self.load_spec(claimed.record)
+            args, kwargs = inputs.decode_inputs(claimed.record.inputs, spec.parameters, self.codec)
+            if reopened:
+                self.journal.append(claimed.lease, reopened)
             with without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None
@@ -301,6 +325,12 @@ class Kernel:
             self.journal.release(claimed.lease)
             raise
         return self._drive(run, args, kwargs)
+
+    def reopen(self, exec_id: str) -> None:
+        """:meth:`retry` for an execution that another place is to continue: it reads ``interrupted`` afterwards."""
+        record = self.journal.get(exec_id)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed",), self.alive)
+        self.journal.release(claimed.lease, _reopening(record))
 
     def continue_existing(self, launch: Launch, spec: FlowSpec) -> Run | None:
         """After :meth:`create` found an execution under its idempotency key: continue it if its owner is gone."""
@@ -345,6 +375,10 @@ class Kernel:
         if run is not None:
             run.stop(ExecutionCancelled(waiting.aborted_reason(wait)))
 
+    def join(self) -> None:
+        """Wait until the threads of all flows have ended, as the end of the interpreter does."""
+        self._drivers.join()
+
     # -- for the run --------------------------------------------------------------------------------------------
 
     def emit_call(self, run: Run, entry: Entry) -> None:
@@ -359,13 +393,13 @@ class Kernel:
     def _drive(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
         self._require_process()
         self.runs[run.exec_id] = run
-        self._ticker.start()
         interrupts.watch(self)
         if self.capture is not None:
             self.capture.enter()
         if self.events is not None:
             self.events.execution_started(run.exec_id)
         self._drivers.start(lambda: driver.drive(run, args, kwargs), f"kitaru-flow-{run.flow_name}")
+        self._ticker.start()  # beside the flow: it has nothing to tend for the first milliseconds
         return run
 
     def make_run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
@@ -381,8 +415,13 @@ class Kernel:
                 replay_source.attach(self, run)
         return run
 
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked from the one that made the kernel: it must not write, or drive anything."""
+        return os.getpid() != self._pid
+
     def _require_process(self) -> None:
-        if os.getpid() != self._pid:
+        if self.forked:
             raise KitaruRuntimeError(
                 "this process was forked from one that uses Kitaru: its connections cannot be shared. Start flows in "
                 "the parent, or start processes with multiprocessing's `spawn` or `forkserver`."
@@ -415,13 +454,24 @@ class Kernel:
         )
 
 
+def _reopening(record: ExecutionRecord) -> list[Entry]:
+    failed = (record.failure or {}).get("calls", ())
+    return [Entry(EntryKind.REOPENED, key) for key in history.with_ancestors(failed)]
+
+
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """No garbage collection inside: what a long history is made of lives on, and would be walked again and again."""
+    """No garbage collection inside: what a long history is made of lives on, and would be walked again and again.
+
+    Nor right after it: what was made inside counts as old. Reference counting frees it as ever.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # a program that froze objects itself keeps them frozen
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from kitaru.journal.records import Owner
 
+_GONE_MAX = 10_000
+_gone: dict[Owner, Owner] = {}  # and from where that was seen
+
 
 def this_owner() -> Owner:
     """The identity of the calling process. Recomputed after a fork, since it carries the pid."""
@@ -27,13 +30,36 @@ def alive(owner: Owner, here: Owner | None = None) -> bool | None:
     """Whether ``owner``'s process lives; None when that cannot be told from here.
 
     A pid says something only under the same boot and pid namespace (every container has a pid 1), and only together
-    with the process's start time (pids are reused).
+    with the process's start time (pids are reused). A process that is gone stays gone: it is looked for once.
     """
     here = here or this_owner()
+    if _gone.get(owner) is here:
+        return False
     if (owner.host, owner.boot, owner.pid_ns) != (here.host, here.boot, here.pid_ns) or not owner.boot:
         return None
-    started = _start_time(owner.pid)
-    return started is not None and started == owner.pid_start
+    if not _exists(owner.pid):
+        gone = True
+    else:
+        started = _start_time(owner.pid)
+        if not owner.pid_start or (started is None and _exists(owner.pid)):
+            return None  # not to be read: a process that is hidden from this one, no free file descriptor
+        gone = started != owner.pid_start
+    if gone:
+        if len(_gone) >= _GONE_MAX:
+            _gone.clear()
+        _gone[owner] = here
+    return not gone
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process ``pid``, a dead one that nobody has waited for included."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _boot_id() -> str:
@@ -60,7 +86,7 @@ def _pid_namespace() -> str:
 
 
 def _start_time(pid: int) -> int | None:
-    """When process ``pid`` started, in the system's own unit; None when there is no such (living) process."""
+    """When process ``pid`` started, in the system's own unit; -1: it is dead, None: that cannot be read."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The command name, in parentheses, may hold anything: fields are counted from the last parenthesis.
@@ -68,7 +94,7 @@ def _start_time(pid: int) -> int | None:
     except OSError:
         return _mac_start_time(pid) if sys.platform == "darwin" else None
     # proc(5): field 3 is the state (Z and X: dead, waiting to be reaped), field 22 the start time in clock ticks.
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    return -1 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def _mac_start_time(pid: int) -> int | None:

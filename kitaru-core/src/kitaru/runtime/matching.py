@@ -9,13 +9,15 @@ from kitaru.journal.records import EntryKind
 from kitaru.runtime.context import Frame
 from kitaru.runtime.control import ExecutionDiverged
 from kitaru.runtime.history import History, Recorded
-from kitaru.runtime.inputs import compare, encode_inputs
+from kitaru.runtime.inputs import compare, equal_inputs
 
 if TYPE_CHECKING:
     from kitaru.runtime.specs import CheckpointSpec
 
 #: Answer of :func:`reuse` when the call must go the long way.
 MISSING = object()
+
+_COMPLETED = EntryKind.COMPLETED  # looking a member up costs as much as a call
 
 
 def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -27,34 +29,41 @@ def reuse(frame: Frame, spec: CheckpointSpec, args: tuple[Any, ...], kwargs: dic
     """
     run = frame.run
     history = run.history
-    if history is None or run.stopping is not None or frame.key or frame.branch or frame.labels is not None:
+    if history is None or frame is not run.frame or frame.labels is not None or run.stopping is not None:
         return MISSING
+    counters = frame.counters
+    if counters is None:
+        counters = frame.counters = {}
     name = spec.name
-    number = 1 if frame.counters is None else frame.counters.get(name, 0) + 1
+    number = counters.get(name, 0) + 1
     key = f"{spec.key_name}#{number}"
     recorded = history.calls.get(key)
-    outcome = recorded.outcome if recorded is not None else None
-    if outcome is None or outcome.kind is not EntryKind.COMPLETED or outcome.name != name or outcome.output is None:
+    if recorded is None:
+        return MISSING
+    outcome = recorded.outcome
+    if outcome is None or outcome.kind is not _COMPLETED or outcome.name != name:
+        return MISSING
+    output, digest = outcome.output, outcome.inputs_digest
+    if output is None or digest is None:
         return MISSING
     try:
-        digest = encode_inputs(spec.parameters, args, kwargs, run.codec).digest
+        if not equal_inputs(spec.parameters, args, kwargs, run.codec, outcome.inputs, digest):
+            return MISSING
     except KitaruSerializationError:
         return MISSING  # the long way says what is wrong
-    if digest is None or outcome.inputs_digest != digest:
+    value = run.kernel.decode(output)
+    if not history.take(recorded):
         return MISSING
-    value = run.kernel.decode(outcome.output)
-    if frame.counters is None:
-        frame.counters = {}
-    frame.counters[name] = number
+    counters[name] = number
     frame.count_digest(name, digest)
-    with run.lock:
-        history.consume(key)
-        if not history.calls and history.empty and not history.labels:
-            run.history = None
-    if outcome.output.data is not None:
-        run.lineage.reused.append((key, value, outcome.output))
+    if not history.calls:
+        with run.lock:
+            if history.empty and not history.labels:
+                run.history = None
+    if output.data is not None:
+        run.lineage.reused.append((key, value, output))
     else:  # large: not to be held
-        run.lineage.note_key(key, value, outcome.output)
+        run.lineage.note_key(key, value, output)
     return value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import KitaruUsageError
+from kitaru.errors import KitaruSerializationError, KitaruUsageError
 from kitaru.journal.records import Entry, EntryKind, Payload
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def checked_metadata(values: dict[str, Any]) -> dict[str, Any]:
         if size > METADATA_CHARACTERS_MAX:
             raise KitaruUsageError(
                 f"kitaru.log({key}=...): one call may log up to {METADATA_CHARACTERS_MAX} characters of JSON; this is "
-                f"over it. Store large values with kitaru.save() and log what describes them."
+                f"over it, with {size}. Store large values with kitaru.save() and log what describes them."
             )
         copied[key] = json.loads(text)
     return copied
@@ -53,7 +53,7 @@ def log_metadata(frame: Frame, values: dict[str, Any]) -> None:
     Raises what stops the execution or the attempt.
     """
     run = frame.run
-    if getattr(run, "isolated", False):
+    if run.isolated:
         _send(frame, {"kind": "metadata", "values": values}, b"")
         return
     run.check(frame)
@@ -69,13 +69,20 @@ def save_artifact(frame: Frame, name: str, value: Any, label: str, tags: list[st
     Raises KitaruSerializationError when the value cannot be stored, and what stops the execution or the attempt.
     """
     run = frame.run
-    if getattr(run, "isolated", False):
-        encoded = run.codec.encode(value)
+    if run.isolated:
+        try:
+            encoded = run.codec.encode(value)
+        except KitaruSerializationError as error:
+            raise _not_saved(frame, name, error) from error.__cause__
         note = {"kind": "artifact", "name": name, "type": label, "tags": tags, "codec": encoded.codec}
         _send(frame, note, bytes(encoded.data))
         return
     run.check(frame)
-    _save_payload(frame, name, run.encode(value), label, tags)
+    try:
+        payload = run.encode(value)
+    except KitaruSerializationError as error:
+        raise _not_saved(frame, name, error) from error.__cause__
+    _save_payload(frame, name, payload, label, tags)
 
 
 def _send(frame: Frame, note: dict[str, Any], data: bytes) -> None:
@@ -89,8 +96,15 @@ def take_over(frame: Frame, note: dict[str, Any], data: bytes) -> None:
     if note["kind"] == "metadata":
         log_metadata(frame, note["values"])
     else:
-        payload = frame.run.kernel.store(note["codec"], data)
+        try:
+            payload = frame.run.store(note["codec"], data)
+        except KitaruSerializationError as error:
+            raise _not_saved(frame, note["name"], error) from error.__cause__
         _save_payload(frame, note["name"], payload, note["type"], note["tags"])
+
+
+def _not_saved(frame: Frame, name: str, error: KitaruSerializationError) -> KitaruSerializationError:
+    return KitaruSerializationError(f"artifact `{name}` of checkpoint `{frame.name}` cannot be stored: {error}")
 
 
 def _save_payload(frame: Frame, name: str, payload: Payload, label: str, tags: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import (
@@ -66,10 +67,12 @@ def looked_at(kernel: Kernel, record: ExecutionRecord) -> tuple[ExecutionRecord,
     return record, status
 
 
-def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None) -> ExecutionRecord | None:
+def wait_end(
+    kernel: Kernel, exec_id: str, run: Run | None, timeout: float | None, check: Callable[[], None] | None = None
+) -> ExecutionRecord | None:
     """Wait until the execution has ended or suspended; None when ``run`` ended in this process and says it all.
 
-    Notified when the run is in this process; otherwise the journal is followed.
+    Notified when the run is in this process; otherwise the journal is followed, and ``check`` called with every look.
 
     Raises:
         KitaruTimeoutError: ``timeout`` seconds passed; the execution goes on.
@@ -78,7 +81,7 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
     deadline = None if timeout is None else time.monotonic() + timeout
     if run is not None:
         if not run.done.wait(timeout):
-            raise _still_running(exec_id, timeout)
+            raise still_running(exec_id, timeout)
         # One that was let go of may have been continued by another process meanwhile.
         if run.status not in ("lost", "waiting"):
             return None
@@ -94,7 +97,9 @@ def wait_end(kernel: Kernel, exec_id: str, run: Run | None, timeout: float | Non
         if status is ExecutionStatus.WAITING and not _about_to_go_on(kernel, record):
             return record
         if deadline is not None and time.monotonic() >= deadline:
-            raise _still_running(exec_id, timeout)
+            raise still_running(exec_id, timeout)
+        if check is not None:
+            check()
         time.sleep(_FOLLOW_SECONDS)
 
 
@@ -209,7 +214,8 @@ def _open_waits(kernel: Kernel, exec_id: str) -> list[WaitRecord]:
     return waits
 
 
-def _still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
+def still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
+    """The error for an execution that was not waited for any longer."""
     return KitaruTimeoutError(
         f"execution {exec_id} has not finished within {timeout} s; it goes on running. Call wait() again, or look at "
         f"it with `kitaru executions get {exec_id}`."

@@ -6,6 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kitaru.errors import KitaruSerializationError, KitaruUsageError
+
+#: What another try would only pay for again: a value that cannot be stored, an argument that Kitaru refuses.
+FINAL = (KitaruSerializationError, KitaruUsageError)
+
 RetryOn = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
@@ -27,13 +32,18 @@ class RetryPolicy:
     timeout: float | None = None
 
     def applies(self, error: BaseException) -> bool:
-        """Whether ``error`` is one that may be tried again. Control flow never is."""
+        """Whether ``error`` is one that may be tried again. Control flow never is.
+
+        Errors of :data:`FINAL` are not either, unless ``retry_on`` names their own class or is a function.
+        """
         if not isinstance(error, Exception):
             return False
+        final = isinstance(error, FINAL)
         if self.retry_on is None:
-            return True
+            return not final
         if isinstance(self.retry_on, tuple):
-            return isinstance(error, self.retry_on)
+            named = tuple(one for one in self.retry_on if issubclass(one, FINAL)) if final else self.retry_on
+            return isinstance(error, named)
         return bool(self.retry_on(error))
 
     def pause(self, failed: int) -> float:

@@ -14,7 +14,7 @@ from kitaru.runtime.concurrency import Pool
 from kitaru.runtime.context import Frame, current_frame
 from kitaru.runtime.control import AttemptFenced, ExecutionInterrupted, ExecutionLost, ExecutionStopped
 from kitaru.runtime.lineage import Lineage
-from kitaru.runtime.specs import as_started
+from kitaru.runtime.specs import as_started, stack_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -33,6 +33,8 @@ _RESEND_PAUSE_MAX_SECONDS = 1.0
 class Run:
     """State shared by the threads and tasks of one execution. Made by the kernel, driven by ``runtime.driver``."""
 
+    isolated = False  # an isolated process has no run, but what tells its body where it is
+
     def __init__(
         self, kernel: Kernel, record: ExecutionRecord, lease: Lease, spec: FlowSpec, history: History | None
     ) -> None:
@@ -45,6 +47,7 @@ class Run:
         self.seed = record.seed
         self.record = record
         self.spec = spec = as_started(spec, record.spec)
+        self.stack = stack_of(record.spec)
         self.lease = lease
         self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
         self.history = history
@@ -55,8 +58,9 @@ class Run:
         self.lineage = Lineage(kernel.codec)
         self.buffered: list[Entry] = []  # committed before the next body starts
         self.notes: list[Entry] = []  # metadata and artifacts: committed with whatever is committed next
-        self._submissions: Submissions | None = None
+        self.submitted: Submissions | None = None  # its submitted calls, once there are any
         self.holds: list[Hold] = []
+        self.only_waits = False  # as the ticker saw it last: nothing is left to run but what waits
         self.children: list[str] = []
         self.stopping: ExecutionStopped | None = None
         self.waiters: set[threading.Event] = set()
@@ -143,7 +147,7 @@ class Run:
     def pause(self, seconds: float) -> None:
         """Sleep between attempts, woken at once when the execution stops."""
         if seconds > 0:
-            self.wait_event(threading.Event(), seconds)
+            self.wait_event(threading.Event(), self.clock.pause(seconds))
 
     def on_loop(self) -> bool:
         """Whether the calling thread runs this execution's event loop."""
@@ -179,18 +183,13 @@ class Run:
 
     def submissions(self) -> Submissions:
         """The submitted calls of this run; made on first use."""
-        if self._submissions is None:
+        if self.submitted is None:
             from kitaru.runtime.submission import Submissions  # with concurrent.futures, for those who submit
 
             with self._making:
-                if self._submissions is None:
-                    self._submissions = Submissions(self)
-        return self._submissions
-
-    @property
-    def submitted(self) -> Submissions | None:
-        """The submitted calls, or None when there never was one."""
-        return self._submissions
+                if self.submitted is None:
+                    self.submitted = Submissions(self)
+        return self.submitted
 
     # -- the journal --------------------------------------------------------------------------------------------
 
@@ -299,15 +298,24 @@ class Run:
 
         What a body returned is paid for: a full disk or a store that is away is no failure of the call.
         """
+        return self._stored(lambda: self.kernel.encode(value, self.stack))
+
+    def store(self, codec: str, data: bytes) -> Payload:
+        """:meth:`Kernel.store`, as patient as :meth:`encode`."""
+        return self._stored(lambda: self.kernel.store(codec, data, self.stack))
+
+    def _stored(self, store: Callable[[], Payload]) -> Payload:
         try:
-            return self.kernel.encode(value)
+            return store()
         except KitaruBackendError as error:
             made: list[Payload] = []
-            self.resend(lambda: made.append(self.kernel.encode(value)), error)
+            self.resend(lambda: made.append(store()), error)
             return made[0]
 
     def resend(self, send: Callable[[], Any], error: BaseException) -> None:
         """Repeat a write that failed or whose end is unknown until it succeeds or the lease is over."""
+        if self.kernel.forked:  # the child of a body that forked: the execution is its parent's
+            raise self.lose(error) from error
         pause = _RESEND_PAUSE_SECONDS
         while self.clock.elapsed() + pause < self.lease_deadline:
             time.sleep(pause)
@@ -329,6 +337,14 @@ class Run:
         except KitaruJournalError as error:
             self.stop(ExecutionInterrupted(f"the lease ran out and could not be renewed: {error}"))
         self.check()
+
+    def forgive_losses(self) -> None:
+        """Note that owners lost so far do not count against this execution; see ``Journal.forgive_losses``."""
+        try:
+            self.journal.forgive_losses(self.lease)
+        except KitaruLeaseError as error:
+            self.lose(error)
+        self.record.owners_lost = 0
 
     def renewed(self, lost: Sequence[Lease]) -> None:
         """Take note of a renewal that covered this run's lease."""

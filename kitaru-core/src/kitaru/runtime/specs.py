@@ -66,6 +66,12 @@ class FlowSpec:
     cache: bool | None = None
 
 
+def stack_of(frozen: Mapping[str, Any]) -> str | None:
+    """The id of the stack that an execution was started on, from its frozen spec; None: the default stack."""
+    resolved = frozen.get("resolved_execution")
+    return resolved.get("stack_id") if resolved else None
+
+
 def as_started(spec: FlowSpec, frozen: Mapping[str, Any]) -> FlowSpec:
     """``spec`` with the settings its execution was started with: they hold in every process that continues it."""
     resolved = frozen.get("resolved_execution") or {}

@@ -67,7 +67,7 @@ class Ticker:
                 now = self._kernel.clock.elapsed()
                 if now >= self._next_poll:
                     # Somebody may be about to read an answer aloud: an open wait is looked at with every tick.
-                    asked = any(hold.wait is not None for run in runs for hold in run.holds)
+                    asked = any(hold.wait is not None or hold.child for run in runs for hold in run.holds)
                     self._next_poll = now if asked else now + _IDLE_TICK_SECONDS
                     self._poll(runs)
                 if now >= self._next_renewal:
@@ -98,6 +98,8 @@ class Ticker:
         for run in runs:
             if any(hold.wait is not None for hold in run.holds):
                 waiting.look_for_answers(run)
+            if any(hold.child is not None for hold in run.holds):
+                suspension.look_for_children(run)
         asked = self._kernel.journal.poll_cancelled([run.lease for run in runs])
         for run in runs:
             if run.exec_id in asked:

@@ -10,16 +10,20 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kitaru.errors import KitaruContextError, KitaruStateError, KitaruUsageError, KitaruWaitExpiredError
+from kitaru.errors import (
+    KitaruContextError,
+    KitaruSerializationError,
+    KitaruStateError,
+    KitaruUsageError,
+    KitaruWaitExpiredError,
+)
 from kitaru.journal.records import Entry, EntryKind, Payload, WaitRecord
 from kitaru.runtime import identity
 from kitaru.runtime.context import Frame, invocation_id
 from kitaru.runtime.control import ExecutionCancelled
-from kitaru.runtime.suspension import Hold, close_hold, next_key, open_hold
+from kitaru.runtime.suspension import Hold, call_on, close_hold, next_key, open_hold
 
 if TYPE_CHECKING:
-    import asyncio
-
     from kitaru.runtime.kernel import Kernel
     from kitaru.runtime.run import Run
 
@@ -53,7 +57,7 @@ class Asked:
 
 def refuse_scope(frame: Frame, api: str) -> None:
     """Raise KitaruContextError where nothing may wait: isolated bodies, and inside ``effect="once"`` calls."""
-    if getattr(frame.run, "isolated", False):
+    if frame.run.isolated:
         raise KitaruContextError(
             f'{api} does not work in a checkpoint with runtime="isolated": it runs without the journal. Wait in the '
             "flow body, or make the checkpoint inline."
@@ -164,7 +168,7 @@ async def _await_end(run: Run, asked: Asked, hold: Hold) -> None:
 
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    hold.woken = lambda: _call_on(loop, ended.set)
+    hold.woken = lambda: call_on(loop, ended.set)
     open_hold(run, hold)
     try:
         async with run.gate_released():
@@ -180,13 +184,6 @@ async def _await_end(run: Run, asked: Asked, hold: Hold) -> None:
     finally:
         close_hold(run, hold)
     run.check(asked.frame)
-
-
-def _call_on(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(callback)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        return
 
 
 def _withdraw(run: Run, asked: Asked, hold: Hold) -> None:
@@ -207,7 +204,12 @@ def _expire(run: Run, asked: Asked, hold: Hold) -> None:
     """Apply the deadline, unless somebody was faster."""
     assert hold.wait is not None
     default = asked.question.on_expiry
-    payload = None if default is RAISES else run.kernel.encode(default)
+    try:
+        payload = None if default is RAISES else run.encode(default)
+    except KitaruSerializationError as error:
+        raise KitaruSerializationError(
+            f"the on_expiry value of wait `{hold.wait.name}` cannot be stored: {error}"
+        ) from error.__cause__
     try:
         hold.wait = run.resolve_wait(hold.wait, "expired", payload)
     except KitaruStateError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kitaru.stack.components import Place
 
-__all__ = ["start_execution", "this_place"]
+__all__ = ["serve_call", "start_execution", "this_place"]
 
 
 def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
@@ -31,6 +31,18 @@ def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
     from kitaru.stack.assembly import kernel_to_start_on
 
     kernel_to_start_on(journal_url).start(exec_id)
+
+
+def serve_call(request: bytes) -> bytes:
+    """Run one call with ``runtime="isolated"`` in this process, and give the answer for the process that asked.
+
+    The door for orchestrators with the capability ``ISOLATED``: ``request`` is an ``IsolatedCall``'s, byte for byte.
+    What the body raises is part of the answer; this raises only for a request that cannot be read. Standard output and
+    error belong to the body: pass them on line by line.
+    """
+    from kitaru.runtime import isolated
+
+    return isolated.serve(request)
 
 
 def this_place() -> Place:

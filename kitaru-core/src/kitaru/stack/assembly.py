@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,26 +15,34 @@ from kitaru.config.frozen import build_frozen_execution_spec
 from kitaru.config.image import merge, normalise
 from kitaru.config.journal_url import normalise_journal_url
 from kitaru.config.settings import Settings, first
-from kitaru.errors import KitaruBackendError, KitaruStateError
+from kitaru.errors import KitaruBackendError, KitaruStateError, KitaruUsageError
+from kitaru.journal import transitions
 from kitaru.journal.codec import Codec
-from kitaru.journal.log_records import LogRecord
+from kitaru.journal.protocol import Journal
+from kitaru.journal.records import ExecutionQuery
 from kitaru.plugins.manager import plugin_manager
+from kitaru.runtime import outcome
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.entrypoint import class_aliases
-from kitaru.runtime.kernel import Kernel
+from kitaru.runtime.kernel import RESUMABLE, Kernel, Launch
 from kitaru.runtime.run import Run
-from kitaru.runtime.specs import FlowSpec
-from kitaru.stack.built import BuiltStack
-from kitaru.stack.components import ArtifactStore, LogStore, OrchestratorCapability, Place, SecretStore
-from kitaru.stack.journals import open_journal, register_journal
-from kitaru.stack.stacks import check_name, select
+from kitaru.runtime.specs import FlowSpec, stack_of
+from kitaru.stack import logs, places
+from kitaru.stack.built import BuiltStack, Stacks
+from kitaru.stack.components import ArtifactStore, LogStore, Place, SecretStore
+from kitaru.stack.journals import open_journal
+from kitaru.stack.values import StackValues
+from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
-    from kitaru.journal.records import WaitRecord
+    from kitaru.journal.records import ExecutionRecord, WaitRecord
     from kitaru.runtime.replay import ReplayPlan
 
 _RESET_SECONDS = 5.0
+_TOLD_EXECUTIONS_MAX = 1000
+RECOVERABLE = ("pending", "interrupted", "waiting")
+Recovered = Literal["resumed", "parked", "handed_over"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +58,31 @@ class RunOptions:
 
 
 @dataclass(slots=True)
-class _Open:
+class Assembled:
+    """A kernel and what it was put together with: the stacks of this process, their logs and places."""
+
     kernel: Kernel
     settings: Settings
-    stack: BuiltStack
+    stacks: Stacks
+    logs: logs.LogRouter
+    places: places.StackPlaces
 
 
 _Key = tuple[str, str, str]
-_open: dict[_Key, _Open] = {}
-_latest: _Open | None = None
+_open: dict[_Key, Assembled] = {}
+_latest: Assembled | None = None
 _lock = threading.Lock()
 _clock_factory: Callable[[], Clock] = Clock
 _starting = threading.local()
+
+
+def _unlock() -> None:
+    """In a forked child: a lock that another thread of the parent held would never be released."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 def open_kernel(
@@ -86,15 +108,8 @@ def open_kernel(
     return _opened(settings or configured.resolve(), journal_url, durability).kernel
 
 
-def open_log_store(kernel: Kernel) -> LogStore:
-    """The log store of a kernel that :func:`open_kernel` gave.
-
-    Raises KitaruPluginError when its plugin is missing or unavailable.
-    """
-    return _open_of(kernel).stack.log_store
-
-
-def _open_of(kernel: Kernel) -> _Open:
+def assembled(kernel: Kernel) -> Assembled:
+    """What a kernel that :func:`open_kernel` gave was put together with. Raises KitaruStateError when it was closed."""
     with _lock:
         for one in _open.values():
             if one.kernel is kernel:
@@ -102,13 +117,20 @@ def _open_of(kernel: Kernel) -> _Open:
     raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
 
 
+def open_log_store(kernel: Kernel, execution: ExecutionRecord | None = None) -> LogStore:
+    """The log store that an execution's lines go to; None: one that is started now on the default stack.
+
+    Raises KitaruPluginError when its plugin is missing or unavailable, KitaruStateError when its stack is not here.
+    """
+    opened = assembled(kernel)
+    if execution is not None:
+        return opened.logs.of(execution)
+    return opened.logs.in_force(opened.stacks.find(None))
+
+
 def open_artifact_store(kernel: Kernel) -> ArtifactStore:
-    """The artifact store of a kernel that :func:`open_kernel` gave. Raises like :func:`open_log_store`."""
-    with _lock:
-        for one in _open.values():
-            if one.kernel is kernel:
-                return one.stack.artifact_store
-    raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
+    """The artifact store of the default stack. Raises like :func:`open_log_store`."""
+    return assembled(kernel).stacks.find(None).artifact_store
 
 
 def start_flow(
@@ -145,7 +167,7 @@ def start_replay(
     from kitaru.runtime.replay import build_replay_plan
 
     settings = configured.resolve()
-    opened = _opened(settings, None, None) if kernel is None else _open_of(kernel)
+    opened = _opened(settings, None, None) if kernel is None else assembled(kernel)
     replayed = original.read(opened.kernel, spec, exec_id, flow_inputs)
     plan = build_replay_plan(
         replayed.record, replayed.entries, replayed.waits, from_=from_, overrides=overrides, flow_inputs=flow_inputs
@@ -166,7 +188,7 @@ def _checked_answers(exec_id: str, plan: ReplayPlan, waits: Sequence[WaitRecord]
 
 
 def _start(
-    opened: _Open,
+    opened: Assembled,
     settings: Settings,
     spec: FlowSpec,
     args: tuple[Any, ...],
@@ -175,40 +197,54 @@ def _start(
     plan: ReplayPlan | None,
 ) -> tuple[Kernel, str, Run | None]:
     kernel = opened.kernel
-    stack_name = check_name(first(options.stack, settings.stack))
+    stack = opened.stacks.select(first(options.stack, settings.stack))
     spec = with_settings(spec, options, settings)
-    if settings.log_store is not None:
-        _ = (
-            opened.stack.log_store
-        )  # a log store that was asked for and is not there must not be found out by losing logs
-    frozen = _frozen(spec, stack_name, options, settings)
-    orchestrator = opened.stack.orchestrator
+    if settings.log_store is not None or stack.id is not None:
+        # A log store that was asked for and is not there must not be found out by losing logs.
+        opened.logs.in_force(stack)
+    here = places.runs_here(stack)
+    if not here and kernel.journal.url == "memory:":
+        raise KitaruUsageError(
+            f"{stack} runs executions in other processes, which cannot see a journal in memory. Use a journal in a "
+            "file, or the default stack."
+        )
     launch = kernel.create(
         spec,
         args,
         kwargs,
-        owned=OrchestratorCapability.IN_PROCESS in orchestrator.capabilities,
-        stack_name=stack_name,
+        owned=here,
+        stack_name=stack.stack.name,
         idempotency_key=options.idempotency_key,
-        execution_spec=frozen,
+        execution_spec=_frozen(spec, stack, options, settings),
         replay=plan,
     )
     exec_id = launch.record.exec_id
     if launch.existed:
-        return kernel, exec_id, kernel.continue_existing(launch, spec)
+        return kernel, exec_id, _continue_existing(opened, launch, spec)
     _starting.kernel = kernel
     try:
-        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+        stack.orchestrator.start(exec_id, journal_url=kernel.journal.url)
     except Exception as error:
         if launch.run is not None:
             kernel.withdraw(launch.run)
         raise KitaruBackendError(
-            f"execution {exec_id} was created, but stack `{stack_name}` could not start it "
+            f"execution {exec_id} was created, but {stack} could not start it "
             f"({type(error).__name__}: {error}). Continue it with `kitaru executions resume {exec_id}`."
         ) from error
     finally:
         _starting.kernel = None
     return kernel, exec_id, launch.run
+
+
+def _continue_existing(opened: Assembled, launch: Launch, spec: FlowSpec) -> Run | None:
+    """An idempotency key names an earlier execution, which belongs where it was started: continue it if nobody does."""
+    record = launch.record
+    if launch.run is not None or not opened.places.elsewhere(record):
+        return opened.kernel.continue_existing(launch, spec)
+    _, status = outcome.looked_at(opened.kernel, record)
+    if status in (ExecutionStatus.PENDING, ExecutionStatus.INTERRUPTED) and not places.busy(opened.places, record):
+        opened.places.start(record)
+    return None
 
 
 def continue_execution(kernel: Kernel, exec_id: str) -> None:
@@ -217,19 +253,67 @@ def continue_execution(kernel: Kernel, exec_id: str) -> None:
 
     Raises KitaruBackendError when that did not work; the execution stays as it was.
     """
-    with _lock:
-        opened = next((one for one in _open.values() if one.kernel is kernel), None)
-    if opened is None:
-        raise KitaruStateError("this kernel was closed: open it again with kitaru.stack.assembly.open_kernel().")
-    orchestrator = opened.stack.orchestrator
+    opened = assembled(kernel)
+    record = kernel.journal.get(exec_id)
     if kernel.journal.url == "memory:":  # no other process can see it
         kernel.recover(exec_id)
-    elif OrchestratorCapability.IN_PROCESS in orchestrator.capabilities:
+    elif opened.places.elsewhere(record):
+        opened.places.start(record)
+    else:
         from kitaru.stack.detached import continue_detached
 
         continue_detached(kernel, exec_id, opened.settings)
-    else:
-        orchestrator.start(exec_id, journal_url=kernel.journal.url)
+
+
+def resume(kernel: Kernel, exec_id: str, *, retry: bool = False) -> None:
+    """Continue an execution where its stack has it run: on a thread of this process, or in another place.
+
+    ``retry``: a failed one, its failed calls reopened. Raises like :meth:`Kernel.resume` and :meth:`Kernel.retry`, and
+    KitaruBackendError when the other place could not start it: it can be resumed again.
+    """
+    opened = assembled(kernel)
+    record, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
+    if not opened.places.elsewhere(record):
+        if retry:
+            kernel.retry(exec_id)
+        else:
+            kernel.resume(exec_id)
+        return
+    transitions.check_accepted(record, status.value, ("failed",) if retry else RESUMABLE)
+    if retry:
+        kernel.reopen(exec_id)
+    opened.places.start(record)
+
+
+def recover(kernel: Kernel, exec_id: str, owners_lost_max: int) -> Recovered:
+    """:meth:`Kernel.recover`, where the execution's stack has it run. Raises like that and like :func:`resume`.
+
+    One that its place is about to run already, or still believes to run, is left alone: KitaruStateError says so.
+    """
+    opened = assembled(kernel)
+    record = kernel.journal.get(exec_id)
+    if record.owners_lost >= owners_lost_max or not opened.places.elsewhere(record):
+        run = kernel.recover(exec_id, owners_lost_max=owners_lost_max)
+        return "parked" if run is None else "resumed"
+    _, status = outcome.looked_at(kernel, record)
+    transitions.check_accepted(record, status.value, RECOVERABLE)
+    if places.busy(opened.places, record):
+        raise KitaruStateError(
+            f"execution {exec_id} has no living owner, but its stack's orchestrator says that its process is starting "
+            f"or running. `kitaru executions resume {exec_id}` starts another one all the same."
+        )
+    opened.places.start(record)
+    return "handed_over"
+
+
+def cancel(kernel: Kernel, exec_id: str) -> None:
+    """Stop an execution and its children for good, in this process and in the places where their stacks have them run.
+
+    Raises like :meth:`Kernel.cancel`, and KitaruBackendError when a place could not be reached: the cancellation is
+    recorded all the same.
+    """
+    record = kernel.cancel(exec_id)
+    places.cancel(kernel, assembled(kernel).places, record)
 
 
 def kernel_to_start_on(journal_url: str | None) -> Kernel:
@@ -256,8 +340,7 @@ def open_secret_store() -> SecretStore:
     Raises KitaruPluginError when the stack has none, or its plugin is missing or unavailable.
     """
     settings = configured.resolve()
-    place = Place(settings.config_directory, settings.durability)
-    return BuiltStack(place, select, check_name(settings.stack)).secret_store
+    return Stacks(Place(settings.config_directory, settings.durability)).select(settings.stack).secret_store
 
 
 def use_clock(factory: Callable[[], Clock]) -> None:
@@ -278,22 +361,42 @@ def reset() -> None:
     with _lock:
         _latest = None
         while _open:
-            kernel = _open.popitem()[1].kernel
+            opened = _open.popitem()[1]
+            kernel = opened.kernel
             runs = list(kernel.runs.values())
             kernel.interrupt_all()
             for run in runs:
                 run.done.wait(_RESET_SECONDS)
+            opened.logs.close(_RESET_SECONDS)
             kernel.journal.close()
 
 
-def _frozen(spec: FlowSpec, stack_name: str, options: RunOptions, settings: Settings) -> dict[str, Any]:
+def home(name: str | None, kernel: Kernel) -> dict[str, Any] | None:
+    """What the frozen spec of a child that names its own stack says of it; None: the child has its parent's."""
+    if name is None:
+        return None
+    opened = assembled(kernel)
+    return _home(opened.stacks.select(name), opened.settings)
+
+
+def _home(stack: BuiltStack, settings: Settings) -> dict[str, Any]:
+    """Where an execution belongs, for whoever continues or reads it: None is left out of the document."""
+    return {
+        "stack": stack.stack.name,
+        "stack_id": stack.id,
+        "artifact_store": stack.artifact_uri if stack.id is not None else None,
+        "log_store": logs.recorded(settings.log_store),
+    }
+
+
+def _frozen(spec: FlowSpec, stack: BuiltStack, options: RunOptions, settings: Settings) -> dict[str, Any]:
     """What the journal says of a start, for whoever continues it: read by ``Kernel`` and shown by the client."""
-    registry = model_registry.effective_registry(settings.config_directory)
+    registry = model_registry.registry_of(settings)
     said = [normalise(image, "image=") for image in options.images]
     image = merge([*said, settings.image])
     return build_frozen_execution_spec(
         resolved_execution={
-            "stack": stack_name,
+            **_home(stack, settings),
             "cache": spec.cache,
             "retries": spec.retries,
             "image": model_registry.transported(image, registry),
@@ -304,7 +407,7 @@ def _frozen(spec: FlowSpec, stack_name: str, options: RunOptions, settings: Sett
     )
 
 
-def _opened(settings: Settings, journal_url: str | None, durability: Literal["full", "process"] | None) -> _Open:
+def _opened(settings: Settings, journal_url: str | None, durability: Literal["full", "process"] | None) -> Assembled:
     global _latest
     latest = _latest
     if latest is not None and latest.settings is settings and durability is None and journal_url is None:
@@ -325,51 +428,51 @@ def _opened(settings: Settings, journal_url: str | None, durability: Literal["fu
     return opened
 
 
-def _adopt(opened: _Open, settings: Settings) -> None:
+def _adopt(opened: Assembled, settings: Settings) -> None:
     """Settings changed while the kernel was open: what starts from now on goes by the new ones."""
     kernel = opened.kernel
     kernel.max_concurrency = settings.max_concurrency
     kernel.lease_seconds = settings.lease_seconds
     if settings.allow_pickle != kernel.codec.allow_pickle:
         kernel.codec = _codec(settings)
-    opened.stack.prefer_log_store(settings.log_store)
+    opened.logs.preferred = settings.log_store
     opened.settings = settings
 
 
-def _assemble(settings: Settings, url: str, durability: Literal["full", "process"]) -> _Open:
+def _assemble(settings: Settings, url: str, durability: Literal["full", "process"]) -> Assembled:
     if url in (settings.server_url, configured.default_journal_url(settings.config_directory)):
         connection.validate(settings)
     clock = _clock_factory()
-    stack = BuiltStack(Place(settings.config_directory, durability), select, log_store=settings.log_store)
+    stacks = Stacks(Place(settings.config_directory, durability))
     journal = open_journal(url, durability)
-
-    registered: list[bool] = []
-
-    def artifact_store() -> ArtifactStore:
-        store = stack.artifact_store
-        if not registered:
-            register_journal(store, journal.url)
-            registered.append(True)
-        return store
-
-    def keep_logs(exec_id: str, records: list[LogRecord]) -> None:
-        stack.log_store.append(exec_id, records)
-
+    router = logs.LogRouter(stacks, settings.log_store)
+    where = places.StackPlaces(stacks, journal.url)
     kernel = Kernel(
         journal,
         _codec(settings),
-        artifact_store,
+        StackValues(stacks, journal.url, lambda stack: _told(journal, stack)),
         clock=clock,
         lease_seconds=settings.lease_seconds,
         max_concurrency=settings.max_concurrency,
-        capture=Capture(keep_logs, clock) if settings.log_capture else None,
+        capture=Capture(router, clock) if settings.log_capture else None,
+        places=where,
     )
+    router.ended = kernel.join
     manager = plugin_manager()
     if manager.observer_hooks():
         from kitaru.plugins.observers import ObserverSink
 
         kernel.events = ObserverSink(manager, journal)
-    return _Open(kernel, settings, stack)
+    return Assembled(kernel, settings, stacks, router, where)
+
+
+def _told(journal: Journal, stack: str) -> str:
+    """What the newest executions say of a stack that this installation does not have."""
+    for record in journal.list(ExecutionQuery(limit=_TOLD_EXECUTIONS_MAX), lambda _: None):
+        if stack_of(record.spec) == stack:
+            uri = record.spec["resolved_execution"].get("artifact_store", "unknown")
+            return f"stack `{record.stack_name}` ({uri}, id {stack})"
+    return f"the stack with the id {stack}"
 
 
 def _codec(settings: Settings) -> Codec:

@@ -102,6 +102,9 @@ class ArtifactStore(Protocol):
         Atomic: a reader sees all of the old content (or nothing) or all of the new, also after a crash. Putting
         the same content again is a no-op; other content replaces the old. Where the installation promises full
         durability, the bytes survive power loss once this returns.
+
+        Raises KitaruSerializationError for content that is larger than this store takes, whenever it is tried: it is
+        not sent again. KitaruBackendError for what a later try may well do.
         """
 
     def get(self, key: str) -> bytes:
@@ -134,7 +137,13 @@ class SweepableStore(Protocol):
 
 @runtime_checkable
 class LogStore(Protocol):
-    """Runtime log lines per execution, in the order they were appended."""
+    """Runtime log lines per execution, in the order they were appended.
+
+    Every text comes back as it went in, where the service can hold it at all; an id that could lead out of the store's
+    place is a KitaruUsageError. What a service will never take, whatever is tried (a line too large for it), is a
+    KitaruUsageError too: it is dropped and counted, and not sent again. Everything else that goes wrong is tried again
+    by the shipping layer, so no method waits longer than its own timeouts: a minute at most.
+    """
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         """Add lines at the end. Lines of one call stay together and in order; several processes may append at once.
@@ -157,6 +166,19 @@ class LogStore(Protocol):
 
     def delete(self, exec_id: str) -> None:
         """Remove all lines of an execution; none is fine."""
+
+
+@runtime_checkable
+class PromptLogStore(Protocol):
+    """A log store that writes to this machine only, so that lines are handed to it on the flow's own thread.
+
+    A capability: the lines of an execution are stored when its result is published, and survive the process from then
+    on. Lines for any other store wait in memory and are brought to it in the background (``kitaru.stack.shipping``).
+    """
+
+    @property
+    def prompt(self) -> bool:
+        """True: ``append`` takes microseconds and waits for nothing but a local disk."""
 
 
 class OrchestratorCapability(StrEnum):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from kitaru.errors import KitaruFeatureNotAvailableError
+from kitaru.stack.components import OrchestratorCapability, OrchestratorStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,43 @@ class EngineStack:
 
     components: tuple[EngineComponent, ...]
     connector: EngineConnector
+
+
+class EngineOrchestrator:
+    """An orchestrator whose executions the engine (extra ``zenml``) starts: base class of the remote ones.
+
+    It declares the configuration; nothing can be started with it here yet, and ``capabilities``, which is asked before
+    an execution is created, says so. A subclass names itself with ``display``.
+    """
+
+    display: ClassVar[str] = "this orchestrator"
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @property
+    def capabilities(self) -> frozenset[OrchestratorCapability]:
+        """Raises KitaruFeatureNotAvailableError: nothing is started remotely in this version."""
+        raise KitaruFeatureNotAvailableError(
+            f"flows cannot run on {self.display} yet: remote execution needs the engine, the extra `kitaru[zenml]`, "
+            "which is not part of this version. Run the flow on a local stack: `kitaru stack use default`."
+        )
+
+    def start(self, exec_id: str, *, journal_url: str) -> None:
+        """Raises what :attr:`capabilities` raises; the execution can be resumed elsewhere."""
+        del exec_id, journal_url
+        _ = self.capabilities
+
+    def status(self, exec_id: str) -> OrchestratorStatus:
+        """UNKNOWN: it has started nothing."""
+        del exec_id
+        return OrchestratorStatus.UNKNOWN
+
+    def cancel(self, exec_id: str) -> None:
+        """Nothing to end."""
+        del exec_id
+
+    def logs(self, exec_id: str) -> Iterator[str]:
+        """No lines."""
+        del exec_id
+        return iter(())

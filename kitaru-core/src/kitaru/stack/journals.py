@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from kitaru.config.journal_url import hide_password
@@ -41,19 +42,46 @@ def open_journal(url: str, durability: Literal["full", "process"]) -> Journal:
     )
 
 
-def register_journal(store: ArtifactStore, url: str) -> None:
-    """Note in an artifact store that a journal may refer to its values; one in memory ends with its process."""
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Who may refer to the values of an artifact store.
+
+    ``stacks``: ids of the stacks under which one journal does (None: the default stack), so that the references it has
+    can be told; ``others``: addresses of other journals.
+    """
+
+    stacks: frozenset[str | None]
+    others: frozenset[str]
+
+
+def register_journal(store: ArtifactStore, url: str, stack: str | None = None) -> None:
+    """Note in an artifact store that a journal may refer to its values, as those of ``stack``.
+
+    A journal in memory ends with its process and is not noted.
+    """
     if not url.startswith("memory:"):
-        text = f"{this_owner().host}\n{url}".encode()
-        store.put(_REGISTER + hashlib.sha256(text).hexdigest()[:32], text)
+        text = f"{this_owner().host}\n{url}" + (f"\n{stack}" if stack is not None else "")
+        data = text.encode()
+        store.put(_REGISTER + hashlib.sha256(data).hexdigest()[:32], data)
 
 
-def other_journals(store: ArtifactStore, url: str) -> Iterator[str]:
-    """Addresses of the journals, other than ``url``, that may refer to values of an artifact store; files of this
-    host that do not exist any more are left out."""
-    here = this_owner().host
+def users_of(store: ArtifactStore, url: str) -> Users:
+    """Who may refer to the values of an artifact store, seen from the journal ``url``.
+
+    Journals that are files of this host and do not exist any more are left out.
+    """
+    stacks: set[str | None] = set()
+    others: set[str] = set()
+    for host, other, stack in _registered(store):
+        if host == this_owner().host and other == url:
+            stacks.add(stack)
+        elif not (host == this_owner().host and other.startswith("sqlite:///") and not os.path.exists(other[10:])):
+            others.add(other)
+    return Users(frozenset(stacks), frozenset(others))
+
+
+def _registered(store: ArtifactStore) -> Iterator[tuple[str, str, str | None]]:
     for key in store.list(_REGISTER):
-        host, _, other = store.get(key).decode().partition("\n")
-        if host == here and (other == url or (other.startswith("sqlite:///") and not os.path.exists(other[10:]))):
-            continue
-        yield other
+        host, _, rest = store.get(key).decode().partition("\n")
+        url, newline, stack = rest.partition("\n")
+        yield host, url, stack if newline else None

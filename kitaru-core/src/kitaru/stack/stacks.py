@@ -9,6 +9,8 @@ from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import Component, Place
 
 DEFAULT = "default"
+#: In the configuration directory: the stacks, and which of them is active.
+FILE_NAME = "stacks.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Stack:
     name: str
     type: str
     components: tuple[Component, ...]
+    id: str = ""
+    provider: str = "local"
 
     def component(self, kind: str) -> Component:
         """The component of a kind. Raises KitaruPluginError when this stack has none."""
@@ -51,3 +55,19 @@ def select(name: str | None, place: Place) -> Stack:
     """
     name = check_name(name)
     return Stack(name, "local", tuple(plugin_manager().stack_type("local").make_components({}, place)))
+
+
+def find(stack_id: str, place: Place) -> Stack:
+    """The stack with this id, deleted ones included. Raises KitaruStateError when this installation has none."""
+    raise KitaruStateError(f"Stack with the id '{stack_id}' not found in {place.directory}.")
+
+
+def every(place: Place) -> list[Stack]:
+    """All stacks of this installation, deleted ones included, ``default`` first."""
+    return [select(None, place)]
+
+
+def component_settings(stack: Stack, component: Component, place: Place) -> dict[str, object]:
+    """What a component of a stack is made with for use."""
+    del stack, place
+    return dict(component.settings)

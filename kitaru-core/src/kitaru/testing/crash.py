@@ -108,11 +108,11 @@ class CrashingJournal:
             with self._lock:
                 self.log.append(name)
                 number = len(self.log)
-            here = self.point is not None and self.point.number == number
-            if here and self.point is not None and self.point.side == "before":
+            side = self.point.side if self.point is not None and self.point.number == number else None
+            if side == "before":
                 self._crash()
             answer = write(*args, **kwargs)
-            if here:
+            if side == "after":
                 self._crash()
             return answer
 

@@ -39,7 +39,8 @@ class KitaruStore:
     """An isolated store with time that is moved by the test. A context manager: leaving it undoes everything.
 
     Flows run as always, in threads of this process. One that waits or sleeps is let go of at once (status
-    ``waiting``), as it would be after ten minutes, and is continued by :meth:`advance`.
+    ``waiting``), as it would be after ten minutes, and is continued by :meth:`advance`. The pauses between the attempts
+    of a checkpoint (``backoff``) need no such help: each moves the time by itself.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -24,6 +24,11 @@ class VirtualClock(Clock):
     def elapsed(self) -> float:
         return super().elapsed() * _IMPATIENCE
 
+    def pause(self, seconds: float) -> float:
+        """A back-off passes at once: it moves the time. Pauses that begin at the same time end at the same time."""
+        self.move_to(self.now() + round(seconds * 1e6))
+        return 0.0
+
     def move_to(self, microseconds: int) -> None:
         """Make it ``microseconds`` since the epoch now, unless it is later already."""
         with self._lock:

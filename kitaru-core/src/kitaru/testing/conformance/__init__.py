@@ -45,8 +45,8 @@ _MODULES = {
         "journal_waits",
         "journal_samples",
     ),
-    "LogStoreConformance": ("log_store",),
-    "OrchestratorConformance": ("orchestrator",),
+    "LogStoreConformance": ("log_store", "log_store_trouble"),
+    "OrchestratorConformance": ("orchestrator", "orchestrator_calls"),
     "SecretStoreConformance": ("secret_store",),
 }
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruError, KitaruUsageError
-from kitaru.stack.components import ArtifactStore
+from kitaru.stack.components import ArtifactStore, SweepableStore
 from kitaru.testing.conformance.artifact_store_trouble import ArtifactStoreTrouble
+
+GrowOld = Callable[[str], None]
+_HOUR = 3600.0
 
 BAD_KEYS = ("", "/absolute", "../outside", "a/../../b", "a/./b", "a//b", "a/", "nul\0", "back\\slash")
 
@@ -35,8 +39,14 @@ class _Torn(io.RawIOBase):
 class ArtifactStoreConformance(ArtifactStoreTrouble):
     """Needs the fixture ``artifact_store``: an empty store. Keys used begin with ``conformance/``.
 
-    Optional fixtures: ``flavor_settings`` and ``unreachable_artifact_store``, see ``ArtifactStoreTrouble``.
+    Optional fixtures: ``flavor_settings`` and ``unreachable_artifact_store``, see ``ArtifactStoreTrouble``. A store
+    that has ``delete_stale`` (see :class:`kitaru.stack.components.SweepableStore`) supplies ``grow_old`` too.
     """
+
+    @pytest.fixture
+    def grow_old(self) -> GrowOld | None:
+        """A function that makes the value under a key look as if it was put a day ago; None: that cannot be done."""
+        return None
 
     def test_fits_the_protocol(self, artifact_store: ArtifactStore) -> None:
         assert isinstance(artifact_store, ArtifactStore)
@@ -131,3 +141,76 @@ class ArtifactStoreConformance(ArtifactStoreTrouble):
                 use(key)
         with pytest.raises(KitaruUsageError):
             artifact_store.put(key, b"x")
+
+    # -- what only stores that can be swept have --------------------------------------------------------------------
+
+    @pytest.fixture
+    def sweepable(self, artifact_store: ArtifactStore) -> SweepableStore:
+        if not isinstance(artifact_store, SweepableStore):
+            pytest.skip("this store has no delete_stale: it keeps what nobody refers to any more")
+        return artifact_store
+
+    @pytest.fixture
+    def aged(self, sweepable: SweepableStore, grow_old: GrowOld | None) -> GrowOld:
+        """:meth:`grow_old`, where there is something to make old."""
+        del sweepable  # asked for first: a store without it has nothing to make old
+        assert grow_old is not None, "a store with delete_stale needs the fixture `grow_old`"
+        return grow_old
+
+    def test_what_was_put_lately_is_not_stale(self, artifact_store: ArtifactStore, sweepable: SweepableStore) -> None:
+        artifact_store.put("conformance/value", b"x")
+        assert sweepable.delete_stale("conformance/value", _HOUR) is False
+        assert artifact_store.get("conformance/value") == b"x"
+        assert sweepable.delete_stale("conformance/missing", _HOUR) is False
+
+    def test_what_is_old_goes_once_and_alone(
+        self, artifact_store: ArtifactStore, sweepable: SweepableStore, aged: GrowOld
+    ) -> None:
+        for key in ("conformance/old", "conformance/older"):
+            artifact_store.put(key, b"x")
+            aged(key)
+        assert sweepable.delete_stale("conformance/old", 1e9) is False
+        assert sweepable.delete_stale("conformance/old", _HOUR) is True
+        assert sweepable.delete_stale("conformance/old", _HOUR) is False
+        assert list(artifact_store.list("conformance/")) == ["conformance/older"]
+
+    @pytest.mark.parametrize("again", [b"same", b"other"])
+    def test_what_is_put_again_is_young_again(
+        self, artifact_store: ArtifactStore, sweepable: SweepableStore, aged: GrowOld, again: bytes
+    ) -> None:
+        artifact_store.put("conformance/value", b"same")
+        aged("conformance/value")
+        artifact_store.put("conformance/value", again)
+        assert sweepable.delete_stale("conformance/value", _HOUR) is False
+        assert artifact_store.get("conformance/value") == again
+
+    def test_a_put_beside_a_sweep_leaves_its_value(
+        self, artifact_store: ArtifactStore, sweepable: SweepableStore, aged: GrowOld
+    ) -> None:
+        """Whoever comes first: what a put has returned for is there, as something may refer to it from then on."""
+        key = "conformance/value"
+        for _ in range(20):
+            artifact_store.put(key, b"x" * 50_000)
+            aged(key)
+            together = threading.Barrier(2)
+            failures: list[BaseException] = []
+
+            def sweep(together: threading.Barrier = together, failures: list[BaseException] = failures) -> None:
+                try:
+                    together.wait(30)
+                    sweepable.delete_stale(key, _HOUR)
+                except BaseException as error:
+                    failures.append(error)
+
+            sweeper = threading.Thread(target=sweep)
+            sweeper.start()
+            together.wait(30)
+            artifact_store.put(key, b"x" * 50_000)
+            sweeper.join()
+            assert not failures
+            assert artifact_store.get(key) == b"x" * 50_000
+
+    @pytest.mark.parametrize("key", BAD_KEYS)
+    def test_a_sweep_refuses_keys_that_lead_elsewhere(self, sweepable: SweepableStore, key: str) -> None:
+        with pytest.raises(KitaruUsageError):
+            sweepable.delete_stale(key, 0)

@@ -208,6 +208,29 @@ class ClaimContract:
         with pytest.raises(KitaruLeaseError):
             journal.append(claimed.lease, [an_entry("zombie#2")])
 
+    def test_only_owners_lost_without_progress_add_up(self, journal: Journal) -> None:
+        lease = started(journal)
+        for number, outcome in enumerate((None, EntryKind.COMPLETED, None, EntryKind.FAILED, EntryKind.CANCELLED)):
+            journal.append(lease, [an_entry(f"s#{number}", kind=EntryKind.STARTED), an_entry(kind=EntryKind.METADATA)])
+            if outcome is not None:
+                journal.append(lease, [an_entry(f"call#{number}", kind=outcome)])
+            claimed = journal.claim(lease.exec_id, an_owner(number), LEASE_SECONDS, ("interrupted",), dead)
+            assert claimed.record.owners_lost == (1, 1, 2, 1, 1)[number] == journal.get(lease.exec_id).owners_lost
+            lease = claimed.lease
+        for lost in (2, 3):  # earlier owners' outcomes are no progress of this one
+            claimed = journal.claim(lease.exec_id, an_owner(9), LEASE_SECONDS, ("interrupted",), dead)
+            assert claimed.record.owners_lost == lost
+
+    def test_losses_are_forgiven_by_the_owner_alone(self, journal: Journal) -> None:
+        first = started(journal)
+        second = journal.claim(first.exec_id, an_owner(2), LEASE_SECONDS, ("interrupted",), dead).lease
+        with pytest.raises(KitaruLeaseError):
+            journal.forgive_losses(first)
+        assert journal.get(first.exec_id).owners_lost == 1
+        journal.forgive_losses(second)
+        assert journal.get(first.exec_id).owners_lost == 0
+        assert journal.claim(first.exec_id, an_owner(3), LEASE_SECONDS, ("interrupted",), dead).record.owners_lost == 1
+
     def test_retrying_a_failed_execution_counts_lost_owners_afresh(self, journal: Journal) -> None:
         lease = started(journal)
         lease = journal.claim(lease.exec_id, an_owner(2), LEASE_SECONDS, ("interrupted",), dead).lease

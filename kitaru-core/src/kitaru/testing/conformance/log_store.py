@@ -9,6 +9,7 @@ import pytest
 
 from kitaru.journal.log_records import LogRecord
 from kitaru.stack.components import LogStore
+from kitaru.testing.conformance.log_store_trouble import LogStoreTrouble
 
 
 def line(number: int, message: str = "", call_id: str | None = None) -> LogRecord:
@@ -16,8 +17,11 @@ def line(number: int, message: str = "", call_id: str | None = None) -> LogRecor
     return LogRecord(1_700_000_000_000_000 + number, "INFO", message or f"line {number}", "stdout", call_id)
 
 
-class LogStoreConformance:
-    """Needs the fixture ``log_store``. Executions get new ids, so the store need not be empty."""
+class LogStoreConformance(LogStoreTrouble):
+    """Needs the fixture ``log_store``. Executions get new ids, so the store need not be empty.
+
+    Optional fixtures: ``flavor_settings`` and ``unreachable_log_store``, see ``LogStoreTrouble``.
+    """
 
     @pytest.fixture
     def exec_id(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,18 @@ from kitaru.errors import KitaruError
 from kitaru.journal.records import EntryKind
 from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
-from kitaru.stack.components import Orchestrator, OrchestratorCapability
+from kitaru.stack.components import Orchestrator, OrchestratorCapability, OrchestratorStatus
 from kitaru.testing.conformance import sample_flow
+from kitaru.testing.conformance.orchestrator_calls import OrchestratorCalls
 
 _END_SECONDS = 60.0
 
 
-class OrchestratorConformance:
-    """Needs the fixture ``orchestrator``. Override ``journal_url`` where it cannot reach a file of this machine."""
+class OrchestratorConformance(OrchestratorCalls):
+    """Needs the fixture ``orchestrator``. Override ``journal_url`` where it cannot reach a file of this machine.
+
+    An orchestrator without the capability ``ISOLATED`` skips what is about single calls.
+    """
 
     @pytest.fixture
     def journal_url(self, tmp_path: Path) -> str:
@@ -98,3 +102,71 @@ class OrchestratorConformance:
             orchestrator.start(exec_id, journal_url=journal_url)
         entries = conformance_kernel.journal.entries(exec_id)
         assert len([one for one in entries if one.kind is EntryKind.COMPLETED]) == 2
+
+    def test_says_how_an_execution_is(
+        self, conformance_kernel: Kernel, orchestrator: Orchestrator, journal_url: str
+    ) -> None:
+        exec_id = self.create(conformance_kernel, orchestrator, 2)
+        assert isinstance(orchestrator.status(exec_id), OrchestratorStatus), "one that was never started"
+        orchestrator.start(exec_id, journal_url=journal_url)
+        assert isinstance(orchestrator.status(exec_id), OrchestratorStatus)
+        self.wait_end(conformance_kernel, exec_id)
+        deadline = time.monotonic() + _END_SECONDS
+        while (status := orchestrator.status(exec_id)) not in (
+            OrchestratorStatus.COMPLETED,
+            OrchestratorStatus.UNKNOWN,
+        ):
+            assert time.monotonic() < deadline, f"it has ended, but its place says {status}"
+            time.sleep(0.01)
+
+    def test_knows_nothing_of_a_stranger(self, orchestrator: Orchestrator) -> None:
+        stranger = "00000000-0000-4000-8000-000000000000"
+        assert orchestrator.status(stranger) is OrchestratorStatus.UNKNOWN
+        assert list(orchestrator.logs(stranger)) == []
+        orchestrator.cancel(stranger)
+
+    def test_cancel_ends_what_runs(
+        self, conformance_kernel: Kernel, orchestrator: Orchestrator, journal_url: str, tmp_path: Path
+    ) -> None:
+        here = OrchestratorCapability.IN_PROCESS in orchestrator.capabilities
+        created = conformance_kernel.create(sample_flow.staying.spec, (str(tmp_path),), {}, owned=here)
+        exec_id = created.record.exec_id
+        orchestrator.start(exec_id, journal_url=journal_url)
+        try:
+            self._until((tmp_path / "running").exists)
+            conformance_kernel.cancel(exec_id)
+            orchestrator.cancel(exec_id)
+            if here:  # the kernel stops before the next call by itself
+                (tmp_path / "released").touch()
+            self._until(lambda: orchestrator.status(exec_id) is not OrchestratorStatus.RUNNING)
+            # Whoever owned it is gone now: asked once more, the journal ends it.
+            self._until(lambda: self._cancelled(conformance_kernel, exec_id))
+            orchestrator.cancel(exec_id)
+        finally:
+            (tmp_path / "released").touch()
+
+    @staticmethod
+    def _cancelled(kernel: Kernel, exec_id: str) -> bool:
+        status = kernel.journal.get(exec_id).status
+        if status == "running":
+            with contextlib.suppress(KitaruError):  # it has ended in this very moment
+                kernel.cancel(exec_id)
+        assert status in ("running", "cancelled")
+        return status == "cancelled"
+
+    def test_its_own_lines_are_text(
+        self, conformance_kernel: Kernel, orchestrator: Orchestrator, journal_url: str
+    ) -> None:
+        exec_id = self.create(conformance_kernel, orchestrator, 2)
+        orchestrator.start(exec_id, journal_url=journal_url)
+        self.wait_end(conformance_kernel, exec_id)
+        for line in orchestrator.logs(exec_id):
+            assert isinstance(line, str)
+            assert "\n" not in line.rstrip("\r\n")
+
+    @staticmethod
+    def _until(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _END_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
