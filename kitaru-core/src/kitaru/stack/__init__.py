@@ -15,7 +15,7 @@ def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
 
     The one door through which every orchestrator starts the kernel, wherever it put it. An execution that was
     created in this process starts; any other is claimed from the journal and continued. A normal end of the
-    interpreter waits for it.
+    interpreter waits for it. ``python -m kitaru.stack.start`` is a process that does this and nothing else.
 
     Args:
         exec_id: the execution.
