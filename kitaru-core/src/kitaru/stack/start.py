@@ -18,7 +18,13 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from kitaru.errors import KitaruError, KitaruNotFoundError, KitaruStateError
+
+if TYPE_CHECKING:
+    from kitaru.runtime.kernel import Kernel
+    from kitaru.runtime.run import Run
 
 _USAGE = "usage: python -m kitaru.stack.start [--recover] EXEC_ID"
 
@@ -32,15 +38,18 @@ def main(arguments: Sequence[str]) -> int:
         print(_USAGE, file=sys.stderr)  # noqa: T201
         return 2
     received: list[int] = []
-    try:
-        kernel = kernel_to_start_on(None)
+    kernel: Kernel | None = None
+    run: Run | None = None
 
-        def let_go(number: int, _frame: object) -> None:
-            received.append(number)
+    def let_go(number: int, _frame: object) -> None:
+        received.append(number)
+        if kernel is not None and run is not None:  # before that, this thread may hold what stopping it needs
             kernel.interrupt_all()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, let_go)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, let_go)
+    try:
+        kernel = kernel_to_start_on(None)
         run = kernel.recover(names[0]) if "--recover" in arguments else kernel.start(names[0])
     except KitaruError as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -49,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if nothing_to_do else 1
     if run is None:
         return 0
-    if received:  # before there was anything to let go of
+    if received:
         kernel.interrupt_all()
     run.done.wait()
     return 128 + received[0] if received and run.status == "interrupted" else 0
