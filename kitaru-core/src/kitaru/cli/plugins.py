@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+from typing import Any
+
 import click
 
 from kitaru.cli.lazy import LazyGroup
-from kitaru.cli.output import guarded, output_option, print_items, table
+from kitaru.cli.output import guarded, output_option, print_item, print_items, snapshot, success, table
 
 
 @click.group(
     cls=LazyGroup,
-    table={"list": ("kitaru.cli.plugins:list_command", "Show what each plugin supplies and whether it works.")},
+    table={
+        "list": ("kitaru.cli.plugins:list_command", "Show what each plugin supplies and whether it works."),
+        "new": ("kitaru.cli.plugins:new_command", "Write the project of a new plugin, ready to be tested."),
+    },
 )
 def plugins() -> None:
-    """Show the installed plugins."""
+    """Show the installed plugins, or begin a new one."""
 
 
 @click.command(name="list")
@@ -44,4 +51,40 @@ def list_command(output: str) -> None:
             )
             for row in rows
         ],
+    )
+
+
+@click.command(name="new")
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    help="The directory to make; default: NAME-kitaru in this one.",
+)
+@output_option
+def new_command(name: str, directory: Path | None, output: str) -> None:
+    """Write the project of a new plugin called NAME, such as `acme`.
+
+    It supplies an artifact store, an orchestrator and a stack type that work, and passes its own tests as it is.
+    """
+
+    def made() -> dict[str, Any]:
+        from kitaru.client.plugins import new_plugin
+
+        return new_plugin(name, directory)
+
+    item = guarded("plugins.new", output, made)
+    if output == "json":
+        print_item("plugins.new", item)
+        return
+    success(f"Wrote the plugin `{item['name']}` ({item['distribution']}) to {item['directory']}.")
+    snapshot("Next", [(str(number), step) for number, step in enumerate(_next_steps(item["directory"]), 1)])
+
+
+def _next_steps(directory: str) -> tuple[str, ...]:
+    return (
+        f"cd {shlex.quote(directory)}",
+        "pip install -e '.[test]'",
+        "kitaru plugins list",
+        "pytest",
     )
