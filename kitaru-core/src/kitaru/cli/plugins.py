@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ def plugins() -> None:
 
 
 @click.command(name="list")
+@click.option("--strict", is_flag=True, help="End with exit code 1 if a plugin is unavailable.")
 @output_option
-def list_command(output: str) -> None:
+def list_command(strict: bool, output: str) -> None:
     """Show every installed plugin: its distribution, what it supplies, and why it is not available."""
 
-    def listed() -> list[dict[str, object]]:
+    def listed() -> list[dict[str, Any]]:
         from kitaru.client.plugins import list_plugins
 
         return list_plugins()
@@ -36,7 +38,13 @@ def list_command(output: str) -> None:
     rows = guarded("plugins.list", output, listed)
     if output == "json":
         print_items("plugins.list", rows, nulls=True)
-        return
+    else:
+        _show(rows)
+    if strict and any(row["status"] == "unavailable" for row in rows):
+        sys.exit(1)
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
     table(
         "Kitaru plugins",
         ("Name", "Distribution", "Version", "Interface", "Status", "Supplies"),
@@ -47,7 +55,7 @@ def list_command(output: str) -> None:
                 row["version"],
                 row["interface"],
                 row["status"],
-                row["reason"] or ", ".join(f"{one['kind']} {one['name']}" for one in row["supplies"]),  # type: ignore[attr-defined]
+                row["reason"] or ", ".join(f"{one['kind']} {one['name']}" for one in row["supplies"]),
             )
             for row in rows
         ],
