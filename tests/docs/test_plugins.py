@@ -9,9 +9,11 @@ import site
 import subprocess
 import venv
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.plugins.sites import Site
 
 from kitaru.plugins import hookspecs
 from kitaru.plugins.declarations import COMPONENT_KINDS, FIELD_RULES
@@ -140,7 +142,7 @@ def test_the_reference_has_every_hook_and_method_with_its_parameters() -> None:
     assert _HEADING.findall(REFERENCE) == headings
 
 
-@pytest.mark.parametrize(("name", "function"), list(interface()), ids=lambda value: value if value is str else None)
+@pytest.mark.parametrize(("name", "function"), [pytest.param(*one, id=one[0]) for one in interface()])
 def test_the_reference_explains_every_parameter(name: str, function: Callable[..., object]) -> None:
     (section,) = (part for part in re.split(r"^### `", REFERENCE, flags=re.MULTILINE) if part.startswith(f"{name}("))
     explained = re.findall(r"^- `(\w+)`: ", section, flags=re.MULTILINE)
@@ -164,6 +166,23 @@ def test_its_example_is_a_plugin() -> None:
     register = Register(Source("acme", "acme-kitaru", "1.0"))
     namespace["kitaru_register"](register)  # type: ignore[operator]
     assert list(register.declared) == [("uri_scheme", "acme://")]
+
+
+# -- compatibility --------------------------------------------------------------------------------------------------
+
+
+def test_the_reason_that_it_shows_is_the_one_that_is_listed(tmp_path: Path) -> None:
+    ((_, shown),) = _BLOCK.findall((PAGES / "compatibility.md").read_text())
+    installed = Site(tmp_path / "site")
+    installed.add(
+        "shelf-kitaru", version="0.1.0", requires=["kitaru-core>=7,<8"], entry_points={"shelf": "shelf_kitaru"}
+    )
+    listed = installed.python("""
+        from kitaru.plugins.manager import plugin_manager
+        (shelf,) = (one for one in plugin_manager().plugins() if one.name == "shelf")
+        print(shelf.reason)
+    """)
+    assert shown == listed.replace(f"but {version('kitaru-core')} is", "but 0.1.0 is")
 
 
 # -- all pages ------------------------------------------------------------------------------------------------------
