@@ -59,7 +59,7 @@ def test_it_stays_until_the_execution_has_ended(kernel: Kernel) -> None:
     assert kernel.decode(record.result) == 12
 
 
-@pytest.mark.parametrize("arguments", [(), ("--recover",), ("one", "two"), ("--unknown",)])
+@pytest.mark.parametrize("arguments", [(), ("one", "two"), ("--unknown",)])
 def test_a_wrong_command_line(kernel: Kernel, arguments: tuple[str, ...]) -> None:
     code, told = finish(kernel, *arguments)
     assert code == 2 and told.startswith("usage: python -m kitaru.stack.start")
@@ -100,9 +100,9 @@ def test_a_signal_lets_go_and_the_next_start_continues(kernel: Kernel, tmp_path:
     assert kernel.journal.get(exec_id).status == "completed"
 
 
-def test_recover_leaves_what_was_cancelled(kernel: Kernel) -> None:
+def test_one_that_was_cancelled_before_it_came_to_start_stays_cancelled(kernel: Kernel) -> None:
     exec_id = create(kernel, 1)
     kernel.cancel(exec_id)
-    code, told = finish(kernel, "--recover", exec_id)
+    code, told = finish(kernel, exec_id)
     assert code == 0 and "cancelled" in told
-    assert kernel.journal.entries(exec_id) == []
+    assert kernel.journal.get(exec_id).status == "cancelled" and kernel.journal.entries(exec_id) == []

@@ -61,7 +61,7 @@ def _start(exec_id: str, kernel: Kernel, settings: Settings, path: Path) -> subp
         kept = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "kitaru.stack.start", "--recover", exec_id],
+                [sys.executable, "-P", "-m", "kitaru.stack.start", exec_id],
                 stdin=subprocess.DEVNULL,
                 stdout=kept,
                 stderr=kept,

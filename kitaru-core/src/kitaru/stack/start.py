@@ -4,13 +4,11 @@ What an orchestrator starts in its place. The journal is the one in KITARU_JOURN
 the address may hold a password. Exit codes:
 
 - 0: this process drove it to its end, or as far as it could be driven (it waits for an answer); or there is nothing to
-  do, because somebody drives it or it has ended. How the execution is stands in the journal.
+  do, because somebody drives it, or it has ended or was cancelled. How the execution is stands in the journal.
 - 1: it could not be started; the reason is on stderr.
 - 2: the command line is wrong.
 - 128 + signal: SIGINT or SIGTERM came, and the execution was let go of before its next checkpoint: started again, it
   continues there.
-
-``--recover`` continues it as ``kitaru recover`` would: not when it was cancelled, nor when it lost too many processes.
 """
 
 from __future__ import annotations
@@ -26,15 +24,14 @@ if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
     from kitaru.runtime.run import Run
 
-_USAGE = "usage: python -m kitaru.stack.start [--recover] EXEC_ID"
+_USAGE = "usage: python -m kitaru.stack.start EXEC_ID"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run an execution in this process; gives the exit code when it has ended."""
-    from kitaru.stack.assembly import kernel_to_start_on
+    from kitaru.stack.assembly import open_kernel
 
-    names = [argument for argument in arguments if argument != "--recover"]
-    if len(names) != 1 or names[0].startswith("-"):
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         print(_USAGE, file=sys.stderr)  # noqa: T201
         return 2
     received: list[int] = []
@@ -49,15 +46,13 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, let_go)
     try:
-        kernel = kernel_to_start_on(None)
-        run = kernel.recover(names[0]) if "--recover" in arguments else kernel.start(names[0])
+        kernel = open_kernel()
+        run = kernel.start(arguments[0])
     except KitaruError as error:
         print(error, file=sys.stderr)  # noqa: T201
         # Somebody else was faster, or it has ended: not for whoever restarts what fails to try again.
         nothing_to_do = isinstance(error, KitaruStateError) and not isinstance(error, KitaruNotFoundError)
         return 0 if nothing_to_do else 1
-    if run is None:
-        return 0
     if received:
         kernel.interrupt_all()
     run.done.wait()
