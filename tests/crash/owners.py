@@ -176,12 +176,12 @@ def stop_at_random(forks: Forks, directory: Path, seed: int) -> bool:
         zombie = owners.first()
         until(lambda: owners.begun("aadd"), "the first owner's body")
         zombie.ended.wait(rng.random() * 0.03)
-        zombie.signal(signal.SIGSTOP)
+        zombie.stop()
         while not zombie.ended.is_set() and owners.locked():
             # Stopped inside a transaction it holds SQLite's lock, and nobody can write: that is another story.
             zombie.signal(signal.SIGCONT)
             zombie.ended.wait(rng.random() * 0.002)
-            zombie.signal(signal.SIGSTOP)
+            zombie.stop()
         record = owners.record()
         if record.status != "running":
             zombie.signal(signal.SIGCONT)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    def stop(self) -> None:
+        """Stop it (SIGSTOP), and return when it stands still: the signal alone only says that it is to."""
+        self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not self.ended.is_set() and any(state not in "TXZ" for state in _thread_states(self.pid)):
+            assert time.monotonic() < deadline, "it does not stop"
+
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
 
@@ -49,6 +57,15 @@ class Process:
         found: dict[str, Any] = json.loads((Path(self.order.directory) / self.order.answer).read_text())
         assert "crashed" not in found, found["crashed"]
         return found
+
+
+def _thread_states(pid: int) -> list[str]:
+    """The state letters of a process's threads; none when it is gone."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            states.append(task.read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 class Forks:

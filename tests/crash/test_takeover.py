@@ -32,7 +32,7 @@ def test_a_stopped_owner_that_wakes_up_writes_nothing(forks: Forks, tmp_path: Pa
     both = owners.Owners(forks, tmp_path, "held", model.argument)
     zombie = both.first()
     owners.until(lambda: both.begun("hold"), "the first owner's body")
-    zombie.signal(signal.SIGSTOP)
+    zombie.stop()
     successor = both.take_over(both.record().exec_id)
     owners.until(lambda: both.begun("hold", successor.pid), "the successor's body")
     if successor_is == "done":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -106,3 +107,23 @@ def test_output_from_outside_flows_is_not_taken(records: list[tuple[str, LogReco
     print("from the main thread")
     handle.wait()
     assert all(one.message != "from the main thread" for _, one in records)
+
+
+half_said, other_ended = threading.Event(), threading.Event()
+
+
+@flow
+def speaks_slowly() -> None:
+    sys.stdout.write("one ")
+    half_said.set()
+    assert other_ended.wait(30)
+    sys.stdout.write("line\n")
+
+
+def test_the_end_of_one_execution_cuts_no_line_of_another(records: list[tuple[str, LogRecord]]) -> None:
+    slow = speaks_slowly.run()
+    assert half_said.wait(30)
+    chatty.run().wait()
+    other_ended.set()
+    slow.wait()
+    assert [one.message for exec_id, one in records if exec_id == slow.exec_id] == ["one line"]

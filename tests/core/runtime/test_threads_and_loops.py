@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -190,3 +192,26 @@ def test_processes_made_by_multiprocessing(method: str, tmp_path: Path) -> None:
         assert "[6, 12]" in done.stdout or "fork" in done.stdout
     else:
         assert "[6, 12]" in done.stdout
+
+
+@flow
+def submits_and_fails(n: int) -> None:
+    adouble.submit(n)
+    raise ValueError("after the loop was opened")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
+def test_a_flow_gives_its_event_loop_back() -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(KitaruUserCodeError, match="after the loop"):
+        submits_and_fails.run(0).wait()
+    before = descriptors()
+    for n in range(20):
+        with pytest.raises(KitaruUserCodeError, match="after the loop"):
+            submits_and_fails.run(n).wait()
+    deadline = time.monotonic() + 30
+    while descriptors() > before + 6:  # two loops' worth: the last ones may still be winding down
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from kitaru.journal.log_records import LogRecord
 from kitaru.journal.records import ExecutionRecord
@@ -13,9 +13,13 @@ from kitaru.runtime.clock import Clock
 from kitaru.runtime.context import Frame, current_frame, invocation_id
 from kitaru.runtime.identity import call_id
 
+if TYPE_CHECKING:
+    from kitaru.runtime.run import Run
+
 _BUFFER_RECORDS_MAX = 10_000
 _LINE_CHARACTERS_MAX = 64 * 1024
 _FLUSH_SECONDS = 0.2
+_LEVELS = {"stdout": "INFO", "stderr": "WARNING"}
 
 
 class LogSink(Protocol):
@@ -60,9 +64,16 @@ class Capture:
             sys.stdout, sys.stderr = self._tees
             logging.getLogger().addHandler(self._handler)
 
-    def leave(self) -> None:
-        """A run has ended; everything captured so far is handed to the sink before this returns."""
-        self.flush(partial_lines=True)
+    def leave(self, run: Run) -> None:
+        """A run has ended; everything captured of it so far is handed to the sink before this returns."""
+        with self._lock:
+            # A line without an end is one now. Other runs are in the middle of theirs, unless this was the last one:
+            # then what stragglers of ended runs left behind goes too.
+            ended = [place for place, (frame, _) in self._partial.items() if frame.run is run or self._users == 1]
+            unfinished = [(place[1], *self._partial.pop(place)) for place in ended]
+        for source, frame, rest in unfinished:
+            self.add(frame, rest, source=source, level=_LEVELS[source])
+        self.flush()
         with self._lock:
             self._users -= 1
             if self._users:
@@ -87,7 +98,7 @@ class Capture:
             if rest:
                 self._partial[place] = (root, rest)
         for line in lines:
-            self.add(root, line, source=source, level="INFO" if source == "stdout" else "WARNING")
+            self.add(root, line, source=source, level=_LEVELS[source])
 
     def add(self, frame: Frame, message: str, *, source: str, level: str, **place: Any) -> None:
         """Buffer one record of ``frame``'s call (or of the execution, when it is the flow body)."""
@@ -114,14 +125,8 @@ class Capture:
                 self._thread.start()
         self._wake.set()
 
-    def flush(self, *, partial_lines: bool = False) -> None:
-        """Hand everything captured to the sink; lines that have no end yet only where ``partial_lines`` says so."""
-        partial: dict[tuple[int, str], tuple[Frame, str]] = {}
-        with self._lock:
-            if partial_lines:
-                partial, self._partial = self._partial, {}
-        for (_, source), (frame, rest) in partial.items():
-            self.add(frame, rest, source=source, level="INFO" if source == "stdout" else "WARNING")
+    def flush(self) -> None:
+        """Hand every whole line captured to the sink."""
         if not self._records:
             return
         with self._flush_lock:

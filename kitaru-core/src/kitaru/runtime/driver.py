@@ -62,7 +62,7 @@ def drive(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     run.kernel.forget(run)
     run.close_pool()
     if run.kernel.capture is not None:
-        run.kernel.capture.leave()
+        run.kernel.capture.leave(run)
     if run.kernel.events is not None:
         run.kernel.events.execution_finished(run.exec_id)
     if status == "lost" and isinstance(error, ExecutionSuspended):

@@ -48,7 +48,12 @@ class FlowLoop:
         """A loop on a daemon thread, for a ``def`` flow that uses async checkpoints."""
         loop = asyncio.new_event_loop()
         made = cls(run, loop)
-        thread = threading.Thread(target=loop.run_forever, name=f"kitaru-loop-{run.flow_name}", daemon=True)
+
+        def serve() -> None:
+            loop.run_forever()
+            made._wind_down()
+
+        thread = threading.Thread(target=serve, name=f"kitaru-loop-{run.flow_name}", daemon=True)
         thread.start()
         assert thread.ident is not None
         made.thread_id = thread.ident
@@ -251,15 +256,18 @@ class FlowLoop:
         return asyncio.Task(coro, loop=loop, **options)
 
     def _wind_down(self) -> None:
+        """Cancel what is left over and give the loop's descriptors back, as ``asyncio.run`` does at its end."""
         loop = self.loop
-        leftovers = asyncio.all_tasks(loop)
-        for task in leftovers:
-            task.cancel()
-        if leftovers:
-            loop.run_until_complete(asyncio.gather(*leftovers, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+        try:
+            leftovers = asyncio.all_tasks(loop)
+            for task in leftovers:
+                task.cancel()
+            if leftovers:
+                loop.run_until_complete(asyncio.gather(*leftovers, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
 
 
 class Gate:
