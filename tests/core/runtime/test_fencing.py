@@ -245,6 +245,50 @@ def test_an_owner_renews_before_a_body_when_its_lease_has_run_out(kernel: Kernel
     assert handle.wait(timeout=10) == [0, 1, 2, 3]
 
 
+class SleptWithin:
+    """A journal whose owner is suspended for an hour right after ``method`` was answered, once."""
+
+    def __init__(self, journal: Any, method: str, clock: Jumping) -> None:
+        self._journal, self._method, self._clock = journal, method, clock
+        self.renewed_late = 0
+
+    def __getattr__(self, name: str) -> Any:
+        answer = getattr(self._journal, name)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if name == "renew" and self._clock.ahead:
+                self.renewed_late += 1
+            given = answer(*args, **kwargs)
+            if name == self._method and not self._clock.ahead:
+                self._clock.ahead = 3600
+            return given
+
+        return method if callable(answer) else answer
+
+
+@pytest.mark.parametrize("method", ["create", "claim", "renew"])
+def test_a_lease_counts_from_before_it_was_asked_for(kernel: Kernel, method: str) -> None:
+    """Whoever was stopped while it got its lease begins no body before the journal has confirmed it again."""
+    clock = Jumping()
+    kernel.clock = clock
+    if method == "claim":
+        world[0] = lambda: kernel.interrupt_all()
+        handle = four.run()
+        with pytest.raises(KitaruStateError, match="interrupted"):
+            handle.wait(timeout=20)
+        world.clear()
+    journal = SleptWithin(kernel.journal, method, clock)
+    kernel.journal = journal  # type: ignore[assignment]
+    if method == "renew":
+        world[1] = lambda: [run.renew() for run in kernel.runs.values()]
+    seen: list[int] = []
+    world[2] = lambda: seen.append(journal.renewed_late)
+    run = kernel.resume(handle.exec_id) if method == "claim" else None
+    result = (FlowHandle(kernel, handle.exec_id, run) if run else four.run()).wait(timeout=20)
+    assert result == [0, 1, 2, 3]
+    assert seen[0] >= 1, "the bodies behind the sleep began on a lease that nobody had confirmed"
+
+
 def test_a_long_call_gets_a_start_record_while_it_runs(kernel: Kernel) -> None:
     seen = threading.Event()
 

@@ -93,6 +93,7 @@ def start_child(
     if run.buffered or run.notes or run.inflight:
         run.flush()
     owner = None if away else kernel.owner
+    asked_at = run.clock.elapsed()
     try:
         created = run.journal.create_child(run.lease, entry, record, owner, kernel.lease_seconds)
     except KitaruLeaseError as error:
@@ -101,7 +102,7 @@ def start_child(
         assert kernel.places is not None
         kernel.places.start(created.record)
         return Child(frame, child_frame.key, record.exec_id, None, spec)
-    child_run = Run(kernel, created.record, created.lease, spec, None)
+    child_run = Run(kernel, created.record, created.lease, spec, None, asked_at)
     kernel.prepare(child_run, args, kwargs)
     return Child(frame, child_frame.key, record.exec_id, kernel.start(record.exec_id), spec)
 

@@ -64,7 +64,9 @@ def dry_run(kernel: Kernel, record: ExecutionRecord) -> Finding:
         reopened = history.with_ancestors((record.failure or {}).get("calls", ()))
         entries += [Entry(EntryKind.REOPENED, key) for key in reopened]
     lease = Lease(record.exec_id, 0, 0, 0, 1 + max((entry.seq for entry in entries), default=0))
-    run = DryKernel(kernel).make_run(record, lease, spec, history.load(entries) if entries else None)
+    dry = DryKernel(kernel)
+    known = history.load(entries) if entries else None
+    run = dry.make_run(record, lease, spec, known, dry.clock.elapsed())
     found: list[Finding] = []
     context = contextvars.Context()
     thread = threading.Thread(
@@ -88,9 +90,10 @@ class DryKernel(Kernel):
             inline_bytes_max=kernel.inline_bytes_max,
         )
 
-    def make_run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
-        run = DryRun(self, record, lease, spec, known)
-        return self.with_original(run)
+    def make_run(
+        self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None, asked_at: float
+    ) -> Run:
+        return self.with_original(DryRun(self, record, lease, spec, known, asked_at))
 
     def encode(self, value: Any, stack: str | None = None) -> Payload:  # noqa: ARG002  an encoded value is about to be written
         raise DryRunEnded("a new value")

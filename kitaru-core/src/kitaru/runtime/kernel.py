@@ -191,13 +191,14 @@ class Kernel:
             record.original_exec_id = replay.original_exec_id
             record.seed = self.journal.get(replay.original_exec_id).seed
             record.spec = {**record.spec, "replay": replay.to_json(partial(self.encode, stack=stack_of(record.spec)))}
+        asked_at = self.clock.elapsed()
         created = self.journal.create(record, self.owner if owned else None, self.lease_seconds)
         if created.existed:
             self._require_same_inputs(created.record, record)
             return Launch(created.record, self.runs.get(created.record.exec_id), existed=True)
         if created.lease is None:
             return Launch(created.record, None)
-        run = self.make_run(created.record, created.lease, spec, None)
+        run = self.make_run(created.record, created.lease, spec, None, asked_at)
         with self._lock:
             self._prepared[run.exec_id] = (run, args, kwargs)
         return Launch(created.record, run)
@@ -274,10 +275,11 @@ class Kernel:
             return self.resume(exec_id, spec, RECOVERABLE)
         if self.places is not None:
             self.places.require(record)
+        asked_at = self.clock.elapsed()
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, RECOVERABLE, self.alive)
         lost = claimed.record.owners_lost
         if lost - (claimed.previous_owner is not None) < owners_lost_max:  # the last one had got further
-            return self._continue(claimed, spec)
+            return self._continue(claimed, spec, asked_at)
         message = (
             f"parked: {lost} processes that ran it are gone, each before its next call had ended. Look at its last "
             "calls and logs"
@@ -310,10 +312,13 @@ class Kernel:
         inputs.decode_inputs(record.inputs, spec.parameters, self.codec)  # what cannot be read is not claimed
         if self.places is not None:
             self.places.require(record)
+        asked_at = self.clock.elapsed()
         claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
-        return self._continue(claimed, spec, _reopening(record) if reopen else ())
+        return self._continue(claimed, spec, asked_at, _reopening(record) if reopen else ())
 
-    def _continue(self, claimed: Claimed, spec: FlowSpec | None, reopened: Sequence[Entry] = ()) -> Run:
+    def _continue(
+        self, claimed: Claimed, spec: FlowSpec | None, asked_at: float, reopened: Sequence[Entry] = ()
+    ) -> Run:
         """Drive an execution that was just claimed; on any trouble it is let go of."""
         exec_id = claimed.record.exec_id
         try:
@@ -325,7 +330,7 @@ class Kernel:
             with without_collections():
                 past = self.journal.entries(exec_id)
                 known = history.load(past) if past else None
-            run = self.make_run(claimed.record, claimed.lease, spec, known)
+            run = self.make_run(claimed.record, claimed.lease, spec, known, asked_at)
         except BaseException:
             self.journal.release(claimed.lease)
             raise
@@ -408,9 +413,14 @@ class Kernel:
         self._ticker.start()  # beside the flow: it has nothing to tend for the first milliseconds
         return run
 
-    def make_run(self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None) -> Run:
-        """A run that knows its records: its own, and those of its original where it is a replay."""
-        return self.with_original(Run(self, record, lease, spec, known))
+    def make_run(
+        self, record: ExecutionRecord, lease: Lease, spec: FlowSpec, known: history.History | None, asked_at: float
+    ) -> Run:
+        """A run that knows its records: its own, and those of its original where it is a replay.
+
+        ``asked_at``: what the clock's ``elapsed`` was before the journal was asked for the lease.
+        """
+        return self.with_original(Run(self, record, lease, spec, known, asked_at))
 
     def with_original(self, run: Run) -> Run:
         """``run``, answered by the records of its original too where it is a replay."""

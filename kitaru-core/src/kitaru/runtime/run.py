@@ -36,7 +36,13 @@ class Run:
     isolated = False  # an isolated process has no run, but what tells its body where it is
 
     def __init__(
-        self, kernel: Kernel, record: ExecutionRecord, lease: Lease, spec: FlowSpec, history: History | None
+        self,
+        kernel: Kernel,
+        record: ExecutionRecord,
+        lease: Lease,
+        spec: FlowSpec,
+        history: History | None,
+        asked_at: float,
     ) -> None:
         self.kernel = kernel
         self.journal = kernel.journal
@@ -49,7 +55,8 @@ class Run:
         self.spec = spec = as_started(spec, record.spec)
         self.stack = stack_of(record.spec)
         self.lease = lease
-        self.lease_deadline = kernel.clock.elapsed() + kernel.lease_seconds
+        # From before the journal was asked: a process that was stopped while it got the lease wakes up without it.
+        self.lease_deadline = asked_at + kernel.lease_seconds
         self.history = history
         self.lock = threading.Lock()
         self._making = threading.Lock()  # guards what is made on first use; may be held while taking `lock`
@@ -332,8 +339,9 @@ class Run:
 
     def renew(self) -> None:
         """Extend the lease now, on the body's thread: too much time has passed without it."""
+        asked_at = self.clock.elapsed()
         try:
-            self.renewed(self.journal.renew([self.lease], self.kernel.lease_seconds))
+            self.renewed(self.journal.renew([self.lease], self.kernel.lease_seconds), asked_at)
         except KitaruJournalError as error:
             self.stop(ExecutionInterrupted(f"the lease ran out and could not be renewed: {error}"))
         self.check()
@@ -346,12 +354,12 @@ class Run:
             self.lose(error)
         self.record.owners_lost = 0
 
-    def renewed(self, lost: Sequence[Lease]) -> None:
-        """Take note of a renewal that covered this run's lease."""
+    def renewed(self, lost: Sequence[Lease], asked_at: float) -> None:
+        """Take note of a renewal that covered this run's lease. ``asked_at``: the clock's ``elapsed`` before it."""
         if any(lease is self.lease for lease in lost):
             self.lose(KitaruLeaseError(f"execution {self.exec_id} was taken over by another process"))
         else:
-            self.lease_deadline = self.clock.elapsed() + self.kernel.lease_seconds
+            self.lease_deadline = asked_at + self.kernel.lease_seconds
 
     # -- names --------------------------------------------------------------------------------------------------
 

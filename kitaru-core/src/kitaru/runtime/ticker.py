@@ -106,9 +106,10 @@ class Ticker:
                 run.stop(ExecutionCancelled(f"execution {run.exec_id} was cancelled"))
 
     def _renew(self, runs: list[Run]) -> None:
+        asked_at = self._kernel.clock.elapsed()
         lost = self._kernel.journal.renew([run.lease for run in runs], self._kernel.lease_seconds)
         for run in runs:
-            run.renewed(lost)
+            run.renewed(lost, asked_at)
 
     def _in_trouble(self, runs: list[Run], error: KitaruJournalError) -> None:
         # The next tick tries again; what ends an execution is its lease running out, not one failed write.
