@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from kitaru.cli.output import (
 )
 from kitaru.cli.streams import user_output
 from kitaru.errors import KitaruError
+from kitaru.runtime.outcome import answer_command
 
 if TYPE_CHECKING:
     from kitaru.client import KitaruClient
@@ -192,9 +192,8 @@ def _print_execution(execution: Execution) -> None:
         "failed": f"kitaru executions retry {execution.exec_id}",
     }.get(execution.status.value)
     if execution.pending_wait is not None:
-        value = "null" if execution.pending_wait.schema is None else "JSON"
-        name = shlex.quote(execution.pending_wait.name)
-        hint = f"kitaru executions input {execution.exec_id} --wait {name} --value {value}"
+        asked = execution.pending_wait
+        hint = answer_command(execution.exec_id, asked.name, asked.schema)
     if hint is not None:
         click.echo(f"\n  Continue it: {hint}")
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kitaru import prompting
 from kitaru.cli.output import clean, duration, is_terminal
 from kitaru.cli.streams import Redirectable
 from kitaru.client.watching import Progress
+from kitaru.runtime import outcome
 from kitaru.statuses import CallStatus
 from kitaru.timeline import FoldedCall
 
@@ -38,12 +40,30 @@ def follow(looks: Iterator[Progress], streams: tuple[Redirectable, Redirectable]
 
 
 def quiet(looks: Iterator[Progress]) -> Progress:
-    """Wait without showing anything; gives the last look."""
+    """Show nothing but what is waited for, which nobody would guess; gives the last look."""
     last = None
-    for last in looks:  # noqa: B007
-        pass
+    for last in looks:
+        _tell(last)
     assert last is not None
     return last
+
+
+def _tell(look: Progress) -> None:
+    for line in _questions(look):
+        click.echo(line, err=True)
+
+
+def _questions(look: Progress) -> list[str]:
+    """Lines about waits that were opened since the last look: what is asked, and the command that answers.
+
+    None of an execution that was let go of: that ends the command, which then says what it waits for.
+    """
+    lines = []
+    for wait in () if look.last else look.asked:
+        question = f"  {wait.question}" if wait.question else ""
+        command = outcome.answer_command(wait.exec_id, wait.name, wait.schema)
+        lines += [clean(f"  {'waiting':<10} {wait.name}{question}"), clean(f"  {'':<10} Answer it with: {command}")]
+    return lines
 
 
 def call_seconds(call: FoldedCall, now: float | None = None) -> float | None:
@@ -86,6 +106,7 @@ def _lines(looks: Iterator[Progress], since: int) -> Progress:
             shown[call.key] = ended
             if news and not _reused(call, since):
                 click.echo(f"  {call.attempts[-1].status.value:<10} {describe(call)}", err=True)
+        _tell(last)
     assert last is not None
     return last
 
@@ -107,6 +128,8 @@ def _live(looks: Iterator[Progress], streams: tuple[Redirectable, Redirectable],
                 stream.target = FileProxy(console, target)
         try:
             for last in looks:
+                for line in () if prompting.wanted() else _questions(last):  # who is asked here need not be told
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
                 live.update(_table(last, since), refresh=True)
         finally:
             for stream, target in zip(streams, before, strict=True):

@@ -177,7 +177,8 @@ def _asked(frame: Frame, recorded: Recorded) -> waiting.Asked:
     }
     question = (
         f"`{name}` may have happened: {_reason(recorded)}. Did it? Its idempotency key is "
-        f"{metadata['idempotency_key']}. Answer with a decision: done (and its result), run_again or fail."
+        f"{metadata['idempotency_key']}. The answer is a decision: "
+        '{"decision": "done", "result": ...}, {"decision": "run_again"} or {"decision": "fail"}.'
     )
     asked = waiting.Question(f"in_doubt:{name}", question, DECISION_SCHEMA, metadata)
     return waiting.ask(frame, asked, f"{frame.key}/!in_doubt#{recorded.doubt.seq}")

@@ -184,16 +184,15 @@ def _without_result(kernel: Kernel, record: ExecutionRecord, status: ExecutionSt
 def _waiting(kernel: Kernel, record: ExecutionRecord) -> str:
     """What a suspended execution waits for, and the command that continues it."""
     exec_id = record.exec_id
-    asked = _open_waits(kernel, exec_id)
+    asked = asked_for(kernel, record)
     if asked:
         first = asked[0]
         question = f" ({first.question})" if first.question else ""
         more = f" and {len(asked) - 1} more" if len(asked) > 1 else ""
-        value = "null" if first.schema is None else "JSON"
+        command = answer_command(first.exec_id, first.name, first.schema)
         return (
             f"execution {exec_id} waits for an answer to wait `{first.name}`{question}{more}; its owner has let go of "
-            f"it. Answer it with `kitaru executions input {first.exec_id} --wait {shlex.quote(first.name)} "
-            f"--value {value}`."
+            f"it. Answer it with `{command}`."
         )
     if record.wake_at is None or record.wake_at <= kernel.clock.now():
         return f"execution {exec_id} waits to be continued. Run `kitaru executions resume {exec_id}`."
@@ -204,14 +203,18 @@ def _waiting(kernel: Kernel, record: ExecutionRecord) -> str:
     )
 
 
-def _open_waits(kernel: Kernel, exec_id: str) -> list[WaitRecord]:
-    """The open waits of an execution, or else those of the child that it is suspended on."""
-    waits = kernel.journal.waits(exec_id, open_only=True)
-    if not waits:
-        children = ExecutionQuery(parent_exec_id=exec_id, statuses=("waiting",))
-        for child in kernel.journal.list(children, kernel.alive):
-            waits += _open_waits(kernel, child.exec_id)
-    return waits
+def asked_for(kernel: Kernel, record: ExecutionRecord) -> list[WaitRecord]:
+    """The open waits of an execution that has not ended, or else those of its children."""
+    if record.open_waits:
+        return kernel.journal.waits(record.exec_id, open_only=True)
+    children = ExecutionQuery(parent_exec_id=record.exec_id, statuses=("running", "waiting"))
+    return [wait for child in kernel.journal.list(children, kernel.alive) for wait in asked_for(kernel, child)]
+
+
+def answer_command(exec_id: str, wait: str, schema: dict[str, Any] | None) -> str:
+    """The command that answers a wait, for people to complete; ``schema`` None: the wait takes no value."""
+    value = "null" if schema is None else "JSON"
+    return f"kitaru executions input {exec_id} --wait {shlex.quote(wait)} --value {value}"
 
 
 def still_running(exec_id: str, timeout: float | None) -> KitaruTimeoutError:
