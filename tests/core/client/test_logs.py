@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.core.test_waits import until
 
-from kitaru import KitaruClient, checkpoint, flow
+from kitaru import KitaruClient, checkpoint, flow, wait
 from kitaru.client.log_text import format_mcp_execution_logs
 from kitaru.errors import KitaruLogRetrievalError, KitaruUsageError
 from kitaru.models import LogEntry
 from kitaru.stack import assembly
+from kitaru.statuses import ExecutionStatus
 
 GO_ON = threading.Event()
 SAID = threading.Event()
@@ -170,3 +172,43 @@ def test_log_text_for_agents() -> None:
     ]
     assert format_mcp_execution_logs(entries) == "2026-01-01T00:00:00+00:00 INFO [a] hello\nbare"
     assert format_mcp_execution_logs([]) == "No log entries found."
+
+
+@flow
+def asks_between() -> Any:
+    print("before")
+    answer = wait(schema=int, name="go", timeout=0)
+    print("after", answer)
+    return answer
+
+
+def test_follow_stays_through_a_wait_whose_owner_has_left() -> None:
+    client = KitaruClient()
+    handle = asks_between.run()
+    lines: list[str] = []
+    opened: list[str] = []
+
+    def follow() -> None:
+        for entry in client.executions.logs(
+            handle.exec_id, follow=True, interval=0.01, on_waiting=lambda wait: opened.append(wait.name)
+        ):
+            lines.append(entry.message)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    until(lambda: opened == ["go"] and handle.status is ExecutionStatus.WAITING)
+    assert lines == ["before"] and thread.is_alive()
+    client.executions.input(handle.exec_id, value=3, resume=False)
+    client.executions.resume(handle.exec_id)
+    thread.join(30)
+    assert not thread.is_alive() and lines == ["before", "before", "after 3"] and opened == ["go"]
+
+
+def test_follow_ends_where_nobody_goes_on() -> None:
+    client = KitaruClient()
+    handle = asks_between.run()
+    until(lambda: handle.status is ExecutionStatus.WAITING)
+    followed = client.executions.logs(handle.exec_id, follow=True, interval=0.01)
+    assert next(followed).message == "before"
+    client.executions.cancel(handle.exec_id)
+    assert list(followed) == []

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kitaru.cli.output import clean, guarded, output_option, print_event, print_items
+from kitaru.client.watching import DRIVEN
 from kitaru.errors import KitaruUsageError
+from kitaru.runtime.outcome import answer_command
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from kitaru.client import KitaruClient
-    from kitaru.models import LogEntry
+    from kitaru.models import LogEntry, PendingWait
 
 _COMMAND = "executions.logs"
 _RULE = "─" * 30
@@ -27,7 +29,7 @@ _RULE = "─" * 30
 @click.option("--since", metavar="WHEN", help="Only lines from then on: a time (UTC), or how long ago, such as 10m.")
 @click.option("--limit", type=int, help="Only the oldest so many lines.")
 @click.option("--tail", type=int, help="Only the newest so many lines; with --follow: where to begin.")
-@click.option("--follow", is_flag=True, help="Go on until the execution ends.")
+@click.option("--follow", is_flag=True, help="Go on until the execution has ended.")
 @click.option("--interval", type=float, default=0.5, show_default=True, help="Seconds between two looks of --follow.")
 @click.option("--grouped", is_flag=True, help="One block per checkpoint.")
 @click.option("-v", "--verbosity", count=True, help="-v: time and level; -vv: where from, too.")
@@ -43,7 +45,8 @@ def logs(
 ) -> None:
     """Show what an execution printed and logged, oldest lines first.
 
-    With --follow the exit code is 1 when the execution ends as failed, cancelled or interrupted.
+    --follow goes on while the execution waits for an answer, and says so. Its exit code is 1 when the execution ends
+    as failed, cancelled or interrupted.
     """
     client = guarded(_COMMAND, output, lambda: _checked_client(grouped and output == "json", interval))
     if follow:
@@ -86,10 +89,20 @@ def _follow(
     verbosity: int,
     output: str,
 ) -> None:
+    def waiting(wait: PendingWait) -> None:
+        if output == "json":
+            item = {"wait_name": wait.name, "wait_id": wait.wait_id, "question": wait.question}
+            print_event(_COMMAND, "waiting", {"exec_id": wait.exec_id, **item})
+            return
+        click.echo(f"[Execution is waiting for input on: {clean(wait.name)}]")
+        command = answer_command(wait.exec_id or exec_id, wait.name, wait.schema)  # a child's wait has the child's id
+        click.echo(clean(f"Answer it with: {command}"), err=True)
+
     def show() -> ExecutionStatus:
         from kitaru.inspection import serialize_log_entry
 
-        for entry in client.executions.logs(exec_id, follow=True, interval=interval, **selection):
+        lines = client.executions.logs(exec_id, follow=True, interval=interval, on_waiting=waiting, **selection)
+        for entry in lines:
             if output == "json":
                 print_event(_COMMAND, "log", serialize_log_entry(entry))
             else:
@@ -106,13 +119,15 @@ def _follow(
         raise SystemExit(1) from None
     reason = client.executions.get(exec_id).failure if status is ExecutionStatus.FAILED else None
     message = f"Execution {status.value}" + (f": {reason.message}" if reason is not None else "")
+    if status is ExecutionStatus.INTERRUPTED:
+        message = f"Execution interrupted: `kitaru executions resume {exec_id}` continues it"
     if status is ExecutionStatus.COMPLETED:
         message = "Execution completed successfully"
     if output == "json":
         print_event(_COMMAND, "terminal", {"status": status.value, "message": message})
     else:
         click.echo(f"[{clean(message)}]")
-    if status not in (ExecutionStatus.COMPLETED, ExecutionStatus.WAITING):
+    if status not in (ExecutionStatus.COMPLETED, ExecutionStatus.WAITING, *DRIVEN):
         raise SystemExit(1)
 
 

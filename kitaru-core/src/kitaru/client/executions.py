@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from kitaru.client import answering, checking
@@ -131,6 +131,7 @@ class Executions:
         call: str | None = None,
         follow: Literal[True],
         interval: float = 0.5,
+        on_waiting: Callable[[PendingWait], None] | None = None,
     ) -> Iterator[LogEntry]: ...
     def logs(
         self,
@@ -145,6 +146,7 @@ class Executions:
         call: str | None = None,
         follow: bool = False,
         interval: float = 0.5,
+        on_waiting: Callable[[PendingWait], None] | None = None,
     ) -> list[LogEntry] | Iterator[LogEntry]:
         """Runtime log lines by time: what bodies printed and logged.
 
@@ -159,8 +161,11 @@ class Executions:
             since: only lines from then on: a datetime (naive: UTC), an ISO text, or how long ago (``"10m"``).
             level: only lines of this level and above; what was printed counts as INFO (stdout) or WARNING (stderr).
             call: only this call, by its call id or invocation id.
-            follow: give lines as they come, from the first one (or the last ``tail``) until nobody drives the
-                execution any more; ``interval`` seconds lie between two looks. Errors come at the first step.
+            follow: give lines as they come, from the first one (or the last ``tail``) until the execution has ended
+                or is interrupted, through all waits; ``interval`` seconds lie between two looks. Errors come at the
+                first step.
+            on_waiting: with ``follow``, called with each wait (its own, or of the children it waits for) that is open
+                when it is looked at, once.
 
         Raises:
             KitaruUsageError: a blank or unknown argument, or two that exclude each other.
@@ -182,7 +187,7 @@ class Executions:
             return log_reading.read(self._kernel, exec_id, selection)
         if not interval > 0:
             raise KitaruUsageError(f"interval={interval!r}: must be a number of seconds above 0.")
-        return log_reading.follow(self._kernel, exec_id, selection, lambda: self._driven_as(exec_id), interval)
+        return log_reading.follow(self._kernel, exec_id, selection, interval, on_waiting)
 
     def statistics(
         self,
@@ -394,9 +399,6 @@ class Executions:
         from kitaru.stack import assembly, places
 
         return places.reason(assembly.assembled(self._kernel).places, record, status)
-
-    def _driven_as(self, exec_id: str) -> ExecutionStatus:
-        return outcome.looked_at(self._kernel, self._kernel.journal.get(exec_id))[1]
 
     def _refuse_unanswered(self, exec_id: str) -> None:
         record = self._kernel.journal.get(exec_id)

@@ -12,13 +12,15 @@ from kitaru.client.arguments import check_limit, parse_moment
 from kitaru.client.watching import DRIVEN
 from kitaru.errors import KitaruError, KitaruLogRetrievalError, KitaruUsageError
 from kitaru.journal.log_records import LogRecord
+from kitaru.runtime import outcome
 from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
-    from kitaru.models import LogEntry
+    from kitaru.models import LogEntry, PendingWait
     from kitaru.runtime.kernel import Kernel
 
 _PLACE_LINES_MAX = 10_000
+_GOES_ON = (*DRIVEN, ExecutionStatus.WAITING)
 SOURCES = ("all", "step", "runner")
 #: Levels by weight; other names (a library's own levels) count as INFO.
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
@@ -110,14 +112,20 @@ def read(kernel: Kernel, exec_id: str, selection: Selection) -> list[LogEntry]:
 
 
 def follow(
-    kernel: Kernel, exec_id: str, selection: Selection, status: Callable[[], ExecutionStatus], interval: float
+    kernel: Kernel,
+    exec_id: str,
+    selection: Selection,
+    interval: float,
+    on_waiting: Callable[[PendingWait], None] | None = None,
 ) -> Iterator[LogEntry]:
     """See ``Executions.logs``. The cursor counts stored lines, so equal lines are told apart."""
     from kitaru import snapshots
 
     seen = given = said = 0
+    told: set[str] = set()
     while True:
-        driven = status() in DRIVEN  # asked first: after it, nothing more is written than what is read now
+        # Asked first: of an execution that nobody drives nothing more is written than what is read now.
+        record, status = outcome.looked_at(kernel, kernel.journal.get(exec_id))
         records = _records(kernel, exec_id, seen)
         wanted = [record for record in records if selection.wants(record)]
         if seen == 0 and selection.tail is not None:
@@ -133,7 +141,12 @@ def follow(
             given += 1
             if given == selection.limit:
                 return
-        if not driven:
+        if on_waiting is not None and status in _GOES_ON:
+            for wait in outcome.asked_for(kernel, record):
+                if wait.wait_id not in told:
+                    told.add(wait.wait_id)
+                    on_waiting(snapshots.pending_wait(wait))
+        if status not in _GOES_ON:
             return
         time.sleep(interval)
 
