@@ -389,6 +389,8 @@ def test_waiting_outside_a_flow_is_refused() -> None:
     [
         ({"name": " "}, "name=' ' must be a text"),
         ({"question": 3}, "question=3"),
+        ({"name": "half \ud800"}, "half a character"),
+        ({"question": "half \ud800"}, "half a character"),
         ({"timeout": -1}, "timeout=-1 must be a finite number"),
         ({"expires_in": float("inf")}, "expires_in=inf"),
         ({"on_expiry": 3}, "say when with expires_in"),
