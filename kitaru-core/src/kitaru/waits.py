@@ -104,7 +104,7 @@ def _question(
         if text is not None and (not isinstance(text, str) or not text.strip()):
             raise KitaruUsageError(f"{api}: {label}={text!r} must be a text that is not blank, or None.")
         if text is not None and any("\ud800" <= character <= "\udfff" for character in text):
-            raise KitaruUsageError(f"{api}: {label}={ascii(text)} has half a character (a lone surrogate) in it.")
+            raise KitaruUsageError(f"{api}: {label}={text!a} has half a character (a lone surrogate) in it.")
     waiting.check_seconds(api, "timeout", timeout)
     waiting.check_seconds(api, "expires_in", expires_in)
     if on_expiry is not waiting.RAISES and expires_in is None:
