@@ -238,8 +238,18 @@ def answered(size: int) -> int:
 
 def fired(label: str) -> bool:
     """Whether the effect of this label has happened."""
-    lines = Path(os.environ[EFFECTS_VARIABLE]).read_text().splitlines()
-    return any(json.loads(line)[0] == "fired" and json.loads(line)[2] == label for line in lines)
+    return any(line[2] == label for line in _fired())
+
+
+def fired_by(call_id: str) -> str | None:
+    """The label of the effect that this call had, if it has happened."""
+    return next((line[2] for line in _fired() if line[3] == call_id), None)
+
+
+def _fired() -> list[list[str]]:
+    path = Path(os.environ[EFFECTS_VARIABLE])
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if line[0] == "fired"]
 
 
 def look_up(doubt: kitaru.InDoubt) -> object:
@@ -263,6 +273,46 @@ def once(policy: int) -> list[object]:
         add(f"before{number}", number)
         try:
             taken.append(CHARGES[policy](f"c{number}", number))
+        except kitaru.KitaruInDoubtError:
+            taken.append("in doubt")
+    return taken
+
+
+async def acharge(label: str, value: int) -> int:
+    await asyncio.sleep(0)
+    note("fired", "charge", label)
+    await asyncio.sleep(0)
+    return value * 10
+
+
+ACHARGES = [checkpoint(effect="once", in_doubt=policy)(acharge) for policy in ("ask", "retry", "fail", look_up)]
+
+
+@flow
+async def aonce(policy: int) -> list[object]:
+    """Effects of async bodies, all under way at once."""
+
+    async def one(number: int) -> object:
+        await aadd(f"before{number}", number)
+        try:
+            return await ACHARGES[policy](f"c{number}", number)
+        except kitaru.KitaruInDoubtError:
+            return "in doubt"
+
+    return await asyncio.gather(*(one(number) for number in range(3)))
+
+
+@flow
+def sonce(policy: int) -> list[object]:
+    """Submitted effects: two on the pool's threads, one on the event loop's."""
+    taken: list[object] = []
+    for future in [
+        CHARGES[policy].submit("c0", 0),
+        ACHARGES[policy].submit("c1", 1),
+        CHARGES[policy].submit("c2", 2),
+    ]:
+        try:
+            taken.append(future.result())
         except kitaru.KitaruInDoubtError:
             taken.append("in doubt")
     return taken

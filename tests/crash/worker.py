@@ -35,6 +35,9 @@ from kitaru.runtime.kernel import Kernel
 from kitaru.stack import assembly
 from kitaru.testing.crash import CrashingJournal, CrashPoint, kill_this_process
 
+#: The shapes whose calls are effects: one after another, of async bodies, submitted.
+EFFECTS = ("once", "aonce", "sonce")
+
 
 @dataclass
 class Order:
@@ -86,7 +89,7 @@ def perform(order: Order) -> dict[str, Any]:
             handle = getattr(shapes, order.shape).replay(order.replay_of, from_=order.from_)
         else:
             handle = kernels.start(getattr(shapes, order.shape), order.argument, key=order.key)
-        if order.shape in ("answered", "once"):
+        if order.shape in ("answered", *EFFECTS):
             threading.Thread(target=_answer_all, args=(kernel,), daemon=True).start()
         result = _to_the_end(handle, 60.0 if order.ctrl_c else 0.02)
     except KitaruError as error:
@@ -141,9 +144,8 @@ def _answer_all(kernel: Kernel) -> None:
 
 def _answer_to(wait: Any) -> dict[str, Any]:
     if wait.metadata.get("in_doubt"):
-        number = int(wait.metadata["invocation_id"].partition("#")[2] or 1) - 1
-        happened = shapes.fired(f"c{number}")
-        return {"decision": "done", "result": number * 10} if happened else {"decision": "run_again"}
+        label = shapes.fired_by(wait.metadata["call_id"])
+        return {"decision": "run_again"} if label is None else {"decision": "done", "result": int(label[1:]) * 10}
     number = wait.name.rpartition("-")[2]
     # Who says it, and when, differs each time: a second answer to one wait would be seen.
     return {
