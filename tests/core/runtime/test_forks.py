@@ -335,3 +335,33 @@ def test_a_program_that_ends_while_daemon_threads_still_submit(tmp_path: Path, k
     """
     program(tmp_path, code)
     assert set(statuses(kernel)) == {"completed"}
+
+
+def test_a_flow_that_outlives_the_main_thread_can_use_thread_pools(tmp_path: Path, kernel: Kernel) -> None:
+    """The interpreter stops pools before it waits for threads: flows must have ended by then."""
+    code = """
+        @checkpoint
+        def pooled():
+            time.sleep(0.3)
+            from concurrent.futures import ThreadPoolExecutor
+            with ThreadPoolExecutor(2) as pool:
+                return list(pool.map(abs, [-1, -2]))
+
+        @checkpoint
+        async def in_a_thread():
+            import asyncio
+            return await asyncio.to_thread(abs, -3)
+
+        @flow
+        def inner():
+            return pooled()
+
+        @flow
+        def outer():
+            return in_a_thread.submit().result(), inner.run().wait()
+
+        if __name__ == "__main__":
+            outer.run()
+    """
+    program(tmp_path, code)
+    assert statuses(kernel) == ["completed"] * 2

@@ -31,8 +31,8 @@ class Drivers:
 
     def join(self) -> None:
         """Wait until all threads have ended: those that drive something, and those that are parked."""
-        for thread in threading.enumerate():
-            if isinstance(thread, _Driver) and thread.drivers is self:
+        while ours := [one for one in threading.enumerate() if isinstance(one, _Driver) and one.drivers is self]:
+            for thread in ours:
                 thread.join()
 
     def park(self, driver: _Driver) -> bool:

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from kitaru.errors import KitaruStateError
+from kitaru.runtime import ending
 from kitaru.runtime.context import current_frame
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
 
+
+class _Flows:
+    def finish(self) -> None:
+        """Wait for the flows that are running, and for those that they start."""
+        for kernel in list(_kernels):
+            kernel.join()
+
+
 _kernels: WeakSet[Kernel] = WeakSet()
+_flows = _Flows()
 _lock = threading.Lock()
 _installed = False
 
@@ -22,9 +32,9 @@ _installed = False
 def watch(kernel: Kernel) -> None:
     """From now on, a KeyboardInterrupt that ends the program interrupts the executions of ``kernel``.
 
-    Without this the interpreter, which waits for its flows when it exits, would run them to their end first. A second
-    Ctrl-C ends that wait. A KeyboardInterrupt that the program handles itself is the program's own business, and one
-    inside ``handle.wait()`` is dealt with there.
+    Without this the interpreter, which waits for its flows when it exits (while thread pools still work), would run
+    them to their end first. A second Ctrl-C ends that wait. A KeyboardInterrupt that the program handles itself is
+    the program's own business, and one inside ``handle.wait()`` is dealt with there.
     """
     global _installed
     with _lock:
@@ -41,6 +51,7 @@ def watch(kernel: Kernel) -> None:
             before(kind, error, trace)
 
         sys.excepthook = hook
+        ending.finish_early(_flows)
 
 
 def refuse_at_exit(flow_name: str) -> None:
@@ -48,7 +59,7 @@ def refuse_at_exit(flow_name: str) -> None:
 
     The interpreter waits for flows: a thread that starts one after the other would keep the program from ending.
     """
-    if threading.main_thread().is_alive() or not threading.current_thread().daemon or current_frame.get() is not None:
+    if not ending.begun() or not threading.current_thread().daemon or current_frame.get() is not None:
         return
     raise KitaruStateError(
         f"flow `{flow_name}` was started by a daemon thread after the program's main thread had ended: nothing was "

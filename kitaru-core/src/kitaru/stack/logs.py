@@ -100,7 +100,7 @@ class LogRouter:
             shipper = None
             if not (isinstance(store, PromptLogStore) and store.prompt):
                 # Only for stores that have to be waited for.
-                from kitaru.stack.ending import finish_early
+                from kitaru.runtime.ending import finish_early
                 from kitaru.stack.shipping import Shipper
 
                 finish_early(self)

@@ -1,8 +1,8 @@
 """The end of the interpreter, while threads and pools still work.
 
 When a program's main thread ends, Python first stops every thread pool, then waits for threads that are not daemons,
-and calls ``atexit`` functions last. A client of a remote store may need a pool to resolve a name: by then it is too
-late.
+and calls ``atexit`` functions last. A checkpoint may use a pool, and so may a client of a remote store that resolves a
+name: by then it is too late.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Finishing(Protocol):
 
 _finishing: weakref.WeakSet[Any] = weakref.WeakSet()
 _registered = False
+_begun = threading.Event()
 _lock = threading.Lock()
 
 
@@ -45,6 +46,12 @@ def finish_early(one: Finishing) -> None:
             atexit.register(_finish_all)
 
 
+def begun() -> bool:
+    """Whether the program's main thread has ended, or is only waiting for what is running."""
+    return _begun.is_set() or not threading.main_thread().is_alive()
+
+
 def _finish_all() -> None:
+    _begun.set()
     for one in list(_finishing):
         one.finish()
