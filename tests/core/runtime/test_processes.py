@@ -156,6 +156,22 @@ def test_ctrl_c_stops_before_the_next_checkpoint_and_leaves_it_interrupted(scrip
     assert effects(project) == ["0", "1", "2"]
 
 
+def test_ctrl_c_while_an_ended_program_waits_for_its_flows(script: Path) -> None:
+    project = script.parent
+    (project / "hold-1").touch()
+    process = start(script, "just start", cwd=project)
+    exec_id = started(process)
+    until(lambda: effects(project) == ["0", "1"])
+    time.sleep(0.3)  # by now the main thread has most likely ended; the outcome is the same if not
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    (project / "hold-1").unlink()
+    finish(process)
+    assert effects(project) == ["0", "1"], "the body that ran was finished and recorded, the next one not begun"
+    assert resume(exec_id, project) == "paper 0, paper 1, paper 2"
+    assert effects(project) == ["0", "1", "2"]
+
+
 def test_a_second_ctrl_c_exits_at_once(script: Path) -> None:
     project = script.parent
     (project / "hold-1").touch()

@@ -18,9 +18,23 @@ if TYPE_CHECKING:
 
 class _Flows:
     def finish(self) -> None:
-        """Wait for the flows that are running, and for those that they start."""
-        for kernel in list(_kernels):
-            kernel.join()
+        """Wait for the flows that are running, and for those that they start; Ctrl-C lets go of them."""
+        try:
+            _join()
+        except KeyboardInterrupt:
+            _interrupt()
+            _join()  # until their next checkpoint; another Ctrl-C ends this wait, too
+            raise
+
+
+def _join() -> None:
+    for kernel in list(_kernels):
+        kernel.join()
+
+
+def _interrupt() -> None:
+    for kernel in list(_kernels):
+        kernel.interrupt_all()
 
 
 _kernels: WeakSet[Kernel] = WeakSet()
@@ -46,8 +60,7 @@ def watch(kernel: Kernel) -> None:
 
         def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
             if issubclass(kind, KeyboardInterrupt):
-                for one in list(_kernels):
-                    one.interrupt_all()
+                _interrupt()
             before(kind, error, trace)
 
         sys.excepthook = hook
