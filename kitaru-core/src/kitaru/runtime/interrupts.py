@@ -22,8 +22,9 @@ class _Flows:
         try:
             _join()
         except KeyboardInterrupt:
-            _interrupt()
-            _join()  # until their next checkpoint; another Ctrl-C ends this wait, too
+            if not _let_go.is_set():
+                _interrupt()
+                _join()  # until their next checkpoint; a second Ctrl-C ends this wait
             raise
 
 
@@ -33,6 +34,7 @@ def _join() -> None:
 
 
 def _interrupt() -> None:
+    _let_go.set()
     for kernel in list(_kernels):
         kernel.interrupt_all()
 
@@ -41,6 +43,7 @@ _kernels: WeakSet[Kernel] = WeakSet()
 _flows = _Flows()
 _lock = threading.Lock()
 _installed = False
+_let_go = threading.Event()
 
 
 def watch(kernel: Kernel) -> None:
