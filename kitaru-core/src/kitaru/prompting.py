@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kitaru import answers
 from kitaru.errors import KitaruError, KitaruStateError, KitaruWaitValidationError
+from kitaru.process_locks import ProcessLock
 
 if TYPE_CHECKING:
     from kitaru.journal.records import WaitRecord
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.suspension import Hold
 
 _LOOK_SECONDS = 0.05
-_terminal = threading.Lock()  # one question at a time
+_terminal = ProcessLock()  # one question at a time
 
 
 def wanted() -> bool:

@@ -7,13 +7,13 @@ be understood is never overwritten and never taken for an empty one: whoever nee
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kitaru.errors import KitaruConfigError
+from kitaru.process_locks import ProcessLock
 
 FILE_NAME = "kitaru.yaml"
 FILE_VERSION = 1
@@ -31,7 +31,7 @@ def stamp(directory: Path) -> Stamp | None:
 
 
 _read: dict[Path, tuple[Stamp, dict[str, Any]]] = {}
-_guard = threading.Lock()
+_guard = ProcessLock()
 
 
 def read(directory: Path) -> dict[str, Any]:

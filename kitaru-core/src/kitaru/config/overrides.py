@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Literal
@@ -10,6 +9,7 @@ from typing import Any, Final, Literal
 from kitaru.config import image as images
 from kitaru.config.values import ExecutionLayer, KitaruConfig
 from kitaru.errors import KitaruUsageError
+from kitaru.process_locks import ProcessLock
 
 
 class _Unset(Enum):
@@ -37,7 +37,7 @@ class Overrides:
 
 
 _current = Overrides()
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 def current() -> Overrides:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -18,6 +16,7 @@ from kitaru.plugins.discovery import Found
 from kitaru.plugins.guarded import why_it_failed
 from kitaru.plugins.marker import PROJECT
 from kitaru.plugins.register import Declaration, Register
+from kitaru.process_locks import ProcessLock
 
 Status = Literal["available", "unavailable", "disabled"]
 REGISTRAR = "kitaru_register"
@@ -242,16 +241,7 @@ def _kind(key: tuple[str, ...]) -> str:
 
 
 _manager: PluginManager | None = None
-_lock = threading.Lock()
-
-
-def _unlock() -> None:
-    """In a forked child: a lock that another thread of the parent held would never be released."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_unlock)
+_lock = ProcessLock()
 
 
 def plugin_manager() -> PluginManager:

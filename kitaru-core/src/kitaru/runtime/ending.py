@@ -12,6 +12,8 @@ import threading
 import weakref
 from typing import Any, Protocol
 
+from kitaru.process_locks import ProcessLock
+
 
 class Finishing(Protocol):
     """Something that has to be brought to an end while everything still works."""
@@ -23,7 +25,7 @@ class Finishing(Protocol):
 _finishing: weakref.WeakSet[Any] = weakref.WeakSet()
 _registered = False
 _begun = threading.Event()
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 def finish_early(one: Finishing) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from kitaru.errors import KitaruStateError
+from kitaru.process_locks import ProcessLock
 from kitaru.runtime import ending
 from kitaru.runtime.context import current_frame
 
@@ -41,7 +42,7 @@ def _interrupt() -> None:
 
 _kernels: WeakSet[Kernel] = WeakSet()
 _flows = _Flows()
-_lock = threading.Lock()
+_lock = ProcessLock()
 _installed = False
 _let_go = threading.Event()
 

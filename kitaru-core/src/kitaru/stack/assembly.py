@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Journal
 from kitaru.journal.records import ExecutionQuery
 from kitaru.plugins.manager import plugin_manager
+from kitaru.process_locks import ProcessLock
 from kitaru.runtime import outcome
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
@@ -70,18 +70,9 @@ class Assembled:
 _Key = tuple[str, str, str]
 _open: dict[_Key, Assembled] = {}
 _latest: Assembled | None = None
-_lock = threading.Lock()
+_lock = ProcessLock()
 _clock_factory: Callable[[], Clock] = Clock
 _starting = threading.local()
-
-
-def _unlock() -> None:
-    """In a forked child: a lock that another thread of the parent held would never be released."""
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_unlock)
 
 
 def open_kernel(
