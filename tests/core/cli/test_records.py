@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.core.test_waits import until
 
 import kitaru
 from kitaru import KitaruClient, checkpoint, flow
 from kitaru.cli.main import cli
+from kitaru.statuses import ExecutionStatus
 
 
 @checkpoint
@@ -76,3 +78,13 @@ def test_clean_asks_first(done: str) -> None:
     assert removed == {"removed": 1, "kept": 0, "artifacts": 0}
     assert KitaruClient().executions.list() == []
     assert run("clean", "--status", "running", "--yes").exit_code == 1
+
+
+def test_clean_says_what_it_removed_and_what_others_need(done: str) -> None:
+    replayed = KitaruClient().executions.replay(done)
+    until(lambda: KitaruClient().executions.status(replayed.exec_id) is ExecutionStatus.COMPLETED)
+    kept = run("clean", "--keep-last", "1", "--yes")
+    assert kept.exit_code == 0, kept.output
+    assert "Executions removed: 0\n  Kept because others need them: 1\n  Large values removed: 0\n" in kept.stdout
+    removed = run("clean", "--older-than", "0s", "--yes")
+    assert "Executions removed: 2\n  Large values removed: " in removed.stdout

@@ -99,11 +99,11 @@ def clean(text: Any) -> str:
     return str(text).translate(_CONTROLS)
 
 
-def success(text: str, detail: str | None = None) -> None:
-    """A line that says what was done, and an indented one with more."""
+def success(text: str, *details: str) -> None:
+    """A line that says what was done, and an indented one for each detail."""
     styled = _styled(sys.stdout)
     click.echo(click.style(clean(text), fg="green") if styled else clean(text))
-    if detail is not None:
+    for detail in details:
         line = f"  {clean(detail)}"
         click.echo(click.style(line, dim=True) if styled else line)
 
