@@ -50,6 +50,15 @@ def test_the_demo_runs_from_wheels_outside_the_checkout(wheels: tuple[Path, list
     assert "@flow" in shown.stdout
 
 
+def test_a_new_plugin_can_be_begun_from_wheels(wheels: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    programs, _ = wheels
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run([programs / "kitaru", "plugins", "new", "shelf"], cwd=tmp_path, env=environment, check=True)
+    template = ROOT / "kitaru-core" / "src" / "kitaru" / "plugins" / "template"
+    written = [path for path in (tmp_path / "shelf-kitaru").rglob("*") if path.is_file()]
+    assert len(written) == len(list(template.rglob("*.template")))
+
+
 def test_the_root_wheel_holds_no_code_and_all_are_typed(wheels: tuple[Path, list[Path]]) -> None:
     _, found = wheels
     for wheel in found:

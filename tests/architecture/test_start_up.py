@@ -34,6 +34,24 @@ def test_importing_and_decorating_load_nothing_heavy(code: str) -> None:
     assert not loaded_after(code) & {*HEAVY, *SDKS}
 
 
+#: Ours, and what the providers' components use: a listing needs none of it.
+BEHIND_PLUGINS = (*SDKS, "google", "fsspec", "s3fs", "gcsfs", "adlfs", "aiohttp", "pydantic", "apsw", "sqlite3")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["plugins", "list"], ["plugins", "list", "--output", "json"]])
+def test_listing_plugins_and_commands_loads_no_sdk(command: list[str]) -> None:
+    loaded = loaded_after(
+        "from kitaru.cli.main import main\n"
+        f"try:\n    main({command!r})\nexcept SystemExit as ended:\n    assert not ended.code, ended.code"
+    )
+    providers = {"kitaru_local", "kitaru_aws", "kitaru_gcp", "kitaru_azure"}
+    assert {f"{package}.plugin" for package in providers} <= loaded, "all five packages are installed here"
+    behind = {name for name in loaded if name.partition(".")[0] in providers} - providers
+    assert behind == {f"{package}.plugin" for package in providers}
+    # An installed distribution can have every interpreter load something, a namespace for instance.
+    assert not (loaded - loaded_after("")) & {*BEHIND_PLUGINS, "rich", "asyncio"}
+
+
 def test_importing_has_no_side_effect_on_logging_and_streams() -> None:
     code = (
         "import logging, sys\nbefore = list(logging.getLogger().handlers), sys.stdout, sys.stderr, sys.excepthook\n"

@@ -27,6 +27,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "large": commits.large_results,
     "import": starting.imports,
     "help": starting.command_line,
+    "plugins": starting.plugins,
     "many": commits.many,
     "first-new-call": starting.first_new_call,
     "answered": answering.answered,

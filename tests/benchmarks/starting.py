@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.benchmarks import resuming
 from tests.benchmarks.measure import Row, Samples, scratch
 
 _TURNS = 25
+#: Our own plugins.
+PROVIDERS = ("local", "aws", "gcp", "azure")
 #: What `import kitaru` must leave alone.
 FORBIDDEN = ("fsspec", "pydantic", "click", "apsw", "sqlite3", "pluggy", "rich", "asyncio", "kitaru_local")
 
@@ -29,12 +31,28 @@ def imports() -> Iterator[Row]:
 
 
 def command_line() -> Iterator[Row]:
-    """`kitaru --help` over a bare interpreter."""
+    """`kitaru --help` over a bare interpreter, with all of our plugins."""
+    yield from _listing(["--help"], 200)
+
+
+def plugins() -> Iterator[Row]:
+    """`kitaru plugins list` over a bare interpreter, with all of our plugins."""
+    yield from _listing(["plugins", "list"], 250)
+
+
+def _listing(arguments: Sequence[str], bar: float) -> Iterator[Row]:
     command = _kitaru()
     if command is None:
         return
-    ours, bare = _against_bare([command, "--help"])
-    yield _over("kitaru --help", ours, bare, 200, "")
+    env = {**os.environ, "KITARU_PLUGINS": ",".join(PROVIDERS)}
+    rows = json.loads(
+        subprocess.run([command, "plugins", "list", "-o", "json"], env=env, check=True, capture_output=True).stdout
+    )["items"]
+    there = [row["name"] for row in rows if row["status"] == "available"]
+    missing = [name for name in PROVIDERS if name not in there]
+    ours, bare = _against_bare([command, *arguments], env)
+    note = f"without {', '.join(missing)}, which are not installed" if missing else f"with {', '.join(there)}"
+    yield _over(f"kitaru {' '.join(arguments)}", ours, bare, bar, note)
 
 
 def first_new_call() -> Iterator[Row]:
@@ -77,16 +95,16 @@ def _over(figure: str, ours: Samples, bare: Samples, bar: float, note: str) -> R
     )
 
 
-def _against_bare(command: Sequence[str]) -> tuple[Samples, Samples]:
+def _against_bare(command: Sequence[str], env: Mapping[str, str] | None = None) -> tuple[Samples, Samples]:
     ours, bare = Samples(), Samples()
-    _wall(command)
+    _wall(command, env)
     for _ in range(_TURNS):
-        ours.add(_wall(command))
+        ours.add(_wall(command, env))
         bare.add(_wall([sys.executable, "-c", "pass"]))
     return ours, bare
 
 
-def _wall(command: Sequence[str]) -> float:
+def _wall(command: Sequence[str], env: Mapping[str, str] | None = None) -> float:
     begun = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, env=env, check=True, capture_output=True)
     return time.perf_counter() - begun

@@ -147,6 +147,9 @@ def with_plugin_command(monkeypatch: pytest.MonkeyPatch, loaded: Any) -> None:
         def commands(self) -> list[Declared]:
             return [Declared(loaded)]
 
+        def plugins(self) -> list[Any]:
+            return []
+
     monkeypatch.setattr(manager, "plugin_manager", Manager)
 
 

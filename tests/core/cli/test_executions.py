@@ -90,8 +90,10 @@ def test_list_filters_and_pages(done: str) -> None:
 def test_get_shows_the_calls_and_the_way_on(done: str) -> None:
     shown = run("executions", "get", done).stdout
     assert "Status: completed" in shown and "completed   shout" in shown
+    assert "Result (str):\n    HELLO" in shown
     found = item(run("executions", "get", done, "-o", "json"))
     assert found["exec_id"] == done and found["checkpoints"][0]["attempts"][0]["status"] == "completed"
+    assert found["result"] == {"value": "HELLO", "value_type": "str"}
 
 
 def test_stored_text_cannot_steer_the_terminal(done: str) -> None:

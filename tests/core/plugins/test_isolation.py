@@ -127,6 +127,7 @@ def test_half_a_registration_leaves_nothing_behind(site: Site) -> None:
     ("requires", "status", "interface"),
     [
         (["kitaru-core>=0.1,<1"], "available", ">=0.1,<1"),
+        (["kitaru-core<1,>=0.1"], "available", ">=0.1,<1"),
         (["Kitaru_Core >= 0.1"], "available", ">=0.1"),
         (["kitaru-core (>=0.1)"], "available", ">=0.1"),
         (["kitaru-core==0.1"], "available", "==0.1"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -187,3 +190,34 @@ def test_twenty_plugins_hardly_slow_the_command_line_down(tmp_path: Path) -> Non
     taken = [(seconds(none), seconds(twenty)) for _ in range(7)]
     without, with_twenty = (min(column) for column in zip(*taken, strict=True))
     assert with_twenty < 1.2 * without + 0.02, taken  # measured: 1.04 times; 20 ms for a noisy machine
+
+
+def test_a_deprecated_hook_works_and_warns_its_author_only(tmp_path: Path) -> None:
+    """As ``docs/plugins/compatibility.md`` promises; nothing is deprecated at present."""
+    site = Site(tmp_path / "site")
+    site.add("old", "from kitaru.plugins import hookimpl\n@hookimpl\ndef kitaru_old(what): ...")
+    code = """
+        import sys, warnings
+        from kitaru.plugins import hookspecs, manager
+        from kitaru.plugins.marker import hookspec
+
+        @hookspec(warn_on_impl=DeprecationWarning("kitaru_old is deprecated: use kitaru_new."))
+        def kitaru_old(what): ...
+
+        hookspecs.kitaru_old = kitaru_old
+        if sys.argv[1:]:
+            warnings.simplefilter("always")
+        (old,) = (one for one in manager.plugin_manager().plugins() if one.name == "old")
+        print(old.status, manager.plugin_manager().observer_hooks())
+    """
+
+    def loaded(*arguments: str) -> tuple[str, str]:
+        script = textwrap.dedent(code)
+        env = {**os.environ, "PYTHONPATH": str(site.folder), "KITARU_PLUGINS": "old"}
+        done = subprocess.run([sys.executable, "-c", script, *arguments], env=env, capture_output=True, text=True)
+        return done.stdout.strip(), done.stderr
+
+    assert loaded() == ("available {'kitaru_old'}", "")
+    told, warned = loaded("as pytest does")
+    assert told == "available {'kitaru_old'}"
+    assert "DeprecationWarning: kitaru_old is deprecated: use kitaru_new." in warned

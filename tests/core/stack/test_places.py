@@ -178,6 +178,22 @@ def test_cancel_ends_the_process_that_does_not_notice(stacks: Several, tmp_path:
         os.kill(int((tmp_path / "running").read_text()), 0)
 
 
+def test_what_was_cancelled_before_its_process_came_stays_so_until_it_is_resumed(
+    stacks: Several, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = orchestrator_of("away")
+    late: list[str] = []
+    with monkeypatch.context() as slow:
+        slow.setattr(orchestrator, "start", lambda exec_id, journal_url: late.append(journal_url))
+        handle = located.run(stack="away")
+        assert KitaruClient().executions.cancel(handle.exec_id).status == "cancelled"
+    orchestrator.start(handle.exec_id, journal_url=late[0])
+    until(lambda: orchestrator.status(handle.exec_id) is OrchestratorStatus.FAILED)
+    assert "cancelled" in "".join(orchestrator.logs(handle.exec_id)) and handle.status == "cancelled"
+    KitaruClient().executions.resume(handle.exec_id)
+    assert ended(handle.exec_id) != os.getpid()
+
+
 def test_the_places_own_lines_are_shown_while_nothing_was_captured(stacks: Several, kernel: Kernel) -> None:
     handle = located.run(stack="away")
     handle.wait()

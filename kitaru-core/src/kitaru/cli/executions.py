@@ -22,12 +22,14 @@ from kitaru.cli.output import (
     table,
 )
 from kitaru.cli.streams import user_output
+from kitaru.errors import KitaruError
 
 if TYPE_CHECKING:
     from kitaru.client import KitaruClient
     from kitaru.models import CheckpointCall, Execution
 
 _CALLS_SHOWN = 40
+_RESULT_SHOWN = 2000
 _STATUSES = "pending, running, waiting, interrupted, completed, failed or cancelled"
 
 
@@ -85,12 +87,12 @@ def list_command(
 @click.argument("exec_id")
 @output_option
 def get(exec_id: str, output: str) -> None:
-    """Show one execution with its calls."""
+    """Show one execution with its calls, and what it returned."""
     found = guarded("executions.get", output, lambda: _client().executions.get(exec_id))
     if output == "json":
         from kitaru.inspection import serialize_execution
 
-        print_item("executions.get", serialize_execution(found))
+        print_item("executions.get", {**serialize_execution(found), "result": _result_item(found)})
         return
     _print_execution(found)
 
@@ -182,6 +184,8 @@ def _print_execution(execution: Execution) -> None:
         click.echo(f"    {_call_line(call)}")
     if len(calls) > _CALLS_SHOWN:
         click.echo(f"    ... (+{len(calls) - _CALLS_SHOWN} more; `--output json` shows all)")
+    if execution.status.value == "completed":
+        _print_result(execution)
     hint = {
         "interrupted": f"kitaru executions resume {execution.exec_id}",
         "cancelled": f"kitaru executions resume {execution.exec_id}",
@@ -193,6 +197,33 @@ def _print_execution(execution: Execution) -> None:
         hint = f"kitaru executions input {execution.exec_id} --wait {name} --value {value}"
     if hint is not None:
         click.echo(f"\n  Continue it: {hint}")
+
+
+def _print_result(execution: Execution) -> None:
+    try:
+        value, kind = _client().executions.result_data(execution.exec_id)
+    except KitaruError as error:
+        shown, kind = f"cannot be read: {error}", ""
+    else:
+        if value is None:
+            return
+        shown = driving.text_of(value)
+    if len(shown) > _RESULT_SHOWN:
+        shown = f"{shown[:_RESULT_SHOWN]}\n... (`--output json` shows all)"
+    click.echo(f"  Result{f' ({clean(kind)})' if kind else ''}:")
+    for line in clean(shown).splitlines():
+        click.echo(f"    {line}")
+
+
+def _result_item(execution: Execution) -> dict[str, Any] | None:
+    """The result for programs; None while there is none."""
+    if execution.status.value != "completed":
+        return None
+    try:
+        value, kind = _client().executions.result_data(execution.exec_id)
+    except KitaruError as error:
+        return {"value": None, "value_type": None, "unreadable": str(error)}
+    return {"value": value, "value_type": kind}
 
 
 def _call_line(call: CheckpointCall) -> str:

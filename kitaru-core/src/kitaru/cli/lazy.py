@@ -33,6 +33,31 @@ class LazyGroup(click.Group):
         if extra:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(sorted(extra.items()))
+        missing = self._unavailable()
+        if missing:
+            with formatter.section("Plugins that are not available"):
+                formatter.write_dl(sorted(missing.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            missing = self._unavailable()
+            # The one that is called like the command, if there is one: most likely it is that one's.
+            suspects = {name: missing[name] for name in args[:1] if name in missing} or missing
+            if not suspects:
+                raise
+            reasons = [f"Plugin `{name}` is not available: {reason}" for name, reason in suspects.items()]
+            raise click.UsageError(" ".join([error.format_message(), *reasons]), ctx) from error
+
+    def _unavailable(self) -> dict[str, str]:
+        if not self._plugins:
+            return {}
+        from kitaru.cli.plugin_commands import unavailable
+
+        return unavailable()
 
     def _plugin_commands(self) -> dict[str, str]:
         if not self._plugins:

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recover": ("kitaru.cli.recover:recover", "Continue executions whose process is gone, and due timers."),
     "check": ("kitaru.cli.check:check", "See whether open executions still fit the code."),
     "log-store": ("kitaru.cli.log_store:log_store", "Choose where runtime logs go."),
-    "plugins": ("kitaru.cli.plugins:plugins", "Show the installed plugins."),
+    "plugins": ("kitaru.cli.plugins:plugins", "Show the installed plugins, or begin a new one."),
     "clean": ("kitaru.cli.clean:clean", "Remove old executions with all that was stored for them."),
     "doctor": ("kitaru.cli.doctor:doctor", "Check the journal and this installation."),
     "demo": ("kitaru.cli.demo:demo", "Watch a real flow being killed and continued."),

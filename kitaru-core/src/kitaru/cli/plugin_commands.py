@@ -14,6 +14,13 @@ def declared() -> dict[str, str]:
     return {command.name: command.help for command in plugin_manager().commands()}
 
 
+def unavailable() -> dict[str, str]:
+    """Name and reason of every plugin that is not available: its commands, if it has any, are unknown."""
+    from kitaru.plugins.manager import plugin_manager
+
+    return {one.name: one.reason or "" for one in plugin_manager().plugins() if one.status == "unavailable"}
+
+
 def load(name: str) -> click.Command | None:
     """The command a plugin registered under ``name``; None when there is none.
 

@@ -14,6 +14,7 @@ from kitaru.client.checking import TIMEOUT_SECONDS
 from kitaru.client.statistics import statistics
 from kitaru.client.watching import Progress, watch
 from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
+from kitaru.journal import plain_values
 from kitaru.journal.records import ExecutionQuery, ExecutionRecord, TallyQuery
 from kitaru.runtime import outcome
 from kitaru.runtime.kernel import without_collections
@@ -79,6 +80,18 @@ class Executions:
         """
         record = self._kernel.journal.get(check_id(exec_id))
         return outcome.value_of(self._kernel, exec_id, None, record)
+
+    def result_data(self, exec_id: str) -> tuple[Any, str]:
+        """What the flow returned as plain data (JSON types), and the name of its type, for looking at it from outside.
+
+        Loads no class and unpickles nothing, so it works without the flow's module and is safe for imported
+        executions; what only its own code can read is described. Raises like :meth:`result`.
+        """
+        record = self._kernel.journal.get(check_id(exec_id))
+        if record.result is None or record.status != "completed":
+            outcome.value_of(self._kernel, exec_id, None, record)
+            return None, "None"
+        return plain_values.as_data(record.result.codec, self._kernel.read(record.result))
 
     def status(self, exec_id: str) -> ExecutionStatus:
         """The public status alone: the cheapest question to ask."""

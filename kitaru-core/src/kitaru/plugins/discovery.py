@@ -85,6 +85,7 @@ def _interface(requirements: list[str], core_version: str) -> tuple[str, str | N
             if found is None:
                 continue
             interface, fits = found
+        interface = _as_written(interface)
         if fits:
             return interface or "any", None
         return interface, (
@@ -92,6 +93,11 @@ def _interface(requirements: list[str], core_version: str) -> tuple[str, str | N
             f"`pip install -U {CORE}` or another version of the plugin."
         )
     return "any", None
+
+
+def _as_written(interface: str) -> str:
+    """A range as people write it: builders put it into metadata as ``<1,>=0.1``."""
+    return ",".join(sorted(interface.split(","), key=lambda clause: not clause.startswith(">")))
 
 
 def _fits(interface: str, core_version: str) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from kitaru.errors import KitaruPluginError
 from kitaru.plugins import discovery, hookspecs, known
 from kitaru.plugins.declarations import COMPONENT_KINDS, Command, Flavor, PluginSerializer, Source, StackType, UriScheme
 from kitaru.plugins.discovery import Found
+from kitaru.plugins.guarded import why_it_failed
 from kitaru.plugins.marker import PROJECT
 from kitaru.plugins.register import Declaration, Register
 
@@ -145,10 +147,9 @@ class PluginManager:
         if found.refusal is not None:
             return _info(found, "unavailable", found.refusal)
         register = Register(Source(found.name, found.distribution, found.version))
-        try:
-            plugin = found.entry_point.load()
-        except (Exception, SystemExit) as error:
-            return _info(found, "unavailable", f"importing it failed: {type(error).__name__}: {error}")
+        failure, plugin = why_it_failed(found.entry_point.load)
+        if failure is not None:
+            return _info(found, "unavailable", f"importing it failed: {failure}")
         if self._pluggy.is_registered(plugin):
             return _info(found, "unavailable", f"another entry point names the same object, {found.entry_point.value}")
         name = f"{found.distribution}:{found.name}"
@@ -179,10 +180,9 @@ class PluginManager:
             if caller.name != REGISTRAR:
                 observed.append(caller.name)
                 continue
-            try:
-                own.function(*(register for _ in own.argnames))
-            except (Exception, SystemExit) as error:
-                return f"{REGISTRAR} failed: {type(error).__name__}: {error}", []
+            failure, _ = why_it_failed(functools.partial(own.function, *(register for _ in own.argnames)))
+            if failure is not None:
+                return f"{REGISTRAR} failed: {failure}", []
         return None, sorted(observed)
 
     def _turn_away(self, found: Found, name: str, reason: str) -> PluginInfo:

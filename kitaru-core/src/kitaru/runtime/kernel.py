@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from kitaru.runtime.replay import ReplayPlan
 
 RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
+#: Of those, what goes on by itself: who cancelled an execution has to be asked.
+RECOVERABLE = ("pending", "interrupted", "waiting")
 #: Recovery gives an execution up after it took this many owners down with it (design 13.14).
 OWNERS_LOST_MAX = 10
 #: One value (a result, an artifact, an answer), encoded. Every value is held in memory whole, several times over, by
@@ -235,11 +237,15 @@ class Kernel:
         self.journal.release(run.lease)
 
     def start(self, exec_id: str) -> Run:
-        """Drive an execution on a thread of its own: one that was created here, or any that may be resumed."""
+        """Drive an execution on a thread of its own: one that was created here, or any that may go on by itself.
+
+        One that was cancelled before a process of another place came to start it stays cancelled. Raises like
+        :meth:`resume`.
+        """
         with self._lock:
             prepared = self._prepared.pop(exec_id, None)
         if prepared is None:
-            return self.resume(exec_id)
+            return self.resume(exec_id, accept=RECOVERABLE)
         run, args, kwargs = prepared
         return self._drive(run, args, kwargs)
 
@@ -263,13 +269,12 @@ class Kernel:
         only waits) is likely to kill this one too (out of memory, a crash in native code): it is ended as ``failed``
         with origin ``runtime``. ``retry`` reopens it. Raises like :meth:`resume`.
         """
-        accept = ("pending", "interrupted", "waiting")
         record = self.journal.get(exec_id)
         if record.owners_lost < owners_lost_max:
-            return self.resume(exec_id, spec, accept)
+            return self.resume(exec_id, spec, RECOVERABLE)
         if self.places is not None:
             self.places.require(record)
-        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, accept, self.alive)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, RECOVERABLE, self.alive)
         lost = claimed.record.owners_lost
         if lost - (claimed.previous_owner is not None) < owners_lost_max:  # the last one had got further
             return self._continue(claimed, spec)
@@ -327,9 +332,10 @@ class Kernel:
         return self._drive(run, args, kwargs)
 
     def reopen(self, exec_id: str) -> None:
-        """:meth:`retry` for an execution that another place is to continue: it reads ``interrupted`` afterwards."""
+        """:meth:`retry` for an execution that another place is to continue, or :meth:`resume` for a cancelled one: it
+        reads ``interrupted`` afterwards."""
         record = self.journal.get(exec_id)
-        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed",), self.alive)
+        claimed = self.journal.claim(exec_id, self.owner, self.lease_seconds, ("failed", "cancelled"), self.alive)
         self.journal.release(claimed.lease, _reopening(record))
 
     def continue_existing(self, launch: Launch, spec: FlowSpec) -> Run | None:

@@ -14,8 +14,9 @@ def start_execution(exec_id: str, *, journal_url: str | None = None) -> None:
     """Drive an execution in this process, on a thread of its own; returns as soon as it runs.
 
     The one door through which every orchestrator starts the kernel, wherever it put it. An execution that was
-    created in this process starts; any other is claimed from the journal and continued. A normal end of the
-    interpreter waits for it.
+    created in this process starts; any other is claimed from the journal and continued, unless it was cancelled
+    meanwhile. A normal end of the interpreter waits for it. ``python -m kitaru.stack.start`` is a process that does
+    this and nothing else.
 
     Args:
         exec_id: the execution.

@@ -25,7 +25,7 @@ from kitaru.runtime import outcome
 from kitaru.runtime.capture import Capture
 from kitaru.runtime.clock import Clock
 from kitaru.runtime.entrypoint import class_aliases
-from kitaru.runtime.kernel import RESUMABLE, Kernel, Launch
+from kitaru.runtime.kernel import RECOVERABLE, RESUMABLE, Kernel, Launch
 from kitaru.runtime.run import Run
 from kitaru.runtime.specs import FlowSpec, stack_of
 from kitaru.stack import logs, places
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 _RESET_SECONDS = 5.0
 _TOLD_EXECUTIONS_MAX = 1000
-RECOVERABLE = ("pending", "interrupted", "waiting")
 Recovered = Literal["resumed", "parked", "handed_over"]
 
 
@@ -280,7 +279,7 @@ def resume(kernel: Kernel, exec_id: str, *, retry: bool = False) -> None:
             kernel.resume(exec_id)
         return
     transitions.check_accepted(record, status.value, ("failed",) if retry else RESUMABLE)
-    if retry:
+    if retry or record.status == "cancelled":
         kernel.reopen(exec_id)
     opened.places.start(record)
 

@@ -210,6 +210,9 @@ class Orchestrator(Protocol):
     def start(self, exec_id: str, *, journal_url: str) -> None:
         """Have ``kitaru.stack.start_execution(exec_id, journal_url=journal_url)`` called wherever the kernel is to run.
 
+        ``python -m kitaru.stack.start EXEC_ID``, with KITARU_JOURNAL_URL in the environment, does that in a process
+        that stays until the execution has ended, see there.
+
         The execution is committed to the journal before this is called. Returns at once; it does not wait for the
         end. Starting an execution that runs already raises what ``start_execution`` raises, or starts nothing.
 

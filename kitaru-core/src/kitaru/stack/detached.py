@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from kitaru.errors import KitaruBackendError, KitaruError, KitaruStateError
+from kitaru.errors import KitaruBackendError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def _start(exec_id: str, kernel: Kernel, settings: Settings, path: Path) -> subp
         kept = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "kitaru.stack.detached", exec_id],
+                [sys.executable, "-P", "-m", "kitaru.stack.start", exec_id],
                 stdin=subprocess.DEVNULL,
                 stdout=kept,
                 stderr=kept,
@@ -83,29 +83,3 @@ def _tail(path: Path) -> str:
     except OSError:
         return "it said nothing"
     return text.rsplit("\n", 1)[-1] or "it said nothing"
-
-
-def main(exec_id: str) -> int:
-    """Continue ``exec_id`` in this process and stay until it has ended. 1: it could not be continued."""
-    import signal
-
-    from kitaru.stack.assembly import open_kernel
-
-    try:
-        kernel = open_kernel()
-        run = kernel.recover(exec_id)
-    except KitaruStateError as error:  # somebody else was faster
-        print(error, file=sys.stderr)  # noqa: T201
-        return 0
-    except KitaruError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: kernel.interrupt_all())
-    if run is not None:
-        run.done.wait()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
