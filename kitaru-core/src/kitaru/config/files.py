@@ -1,6 +1,6 @@
-"""``kitaru.yaml`` in the configuration directory: what this user has set, kept through every update.
+"""YAML files in the configuration directory: what this user has set, kept through every update.
 
-Sections this version does not know stay as they are (comments do not: the file is written anew). A file that cannot
+``kitaru.yaml`` has the settings; whoever keeps more than that has a file of its own, which ``name=`` tells. Sections this version does not know stay as they are (comments do not: the file is written anew). A file that cannot
 be understood is never overwritten and never taken for an empty one: whoever needs it gets KitaruConfigError.
 """
 
@@ -21,10 +21,10 @@ FILE_VERSION = 1
 Stamp = tuple[int, int, int]
 
 
-def stamp(directory: Path) -> Stamp | None:
+def stamp(directory: Path, name: str = FILE_NAME) -> Stamp | None:
     """What changes with every update of the file: inode, modification time and size; None when there is no file."""
     try:
-        found = os.stat(f"{directory}/{FILE_NAME}")  # on the way of every start: joining paths costs more than the call
+        found = os.stat(f"{directory}/{name}")  # on the way of every start: joining paths costs more than the call
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
@@ -34,21 +34,24 @@ _read: dict[Path, tuple[Stamp, dict[str, Any]]] = {}
 _guard = ProcessLock()
 
 
-def read(directory: Path) -> dict[str, Any]:
+def read(directory: Path, name: str = FILE_NAME) -> dict[str, Any]:
     """The content of the file, to be read only; empty when there is no file, or nothing in it. Makes nothing.
+
+    While the file stays as it is, every call gives the same object.
 
     Raises KitaruConfigError, naming the file and the reason, for one that cannot be read or understood.
     """
-    found = stamp(directory)
+    found = stamp(directory, name)
     if found is None:
-        return _parse(directory / FILE_NAME)
+        return _parse(directory / name)
+    path = directory / name
     with _guard:
-        known = _read.get(directory)
+        known = _read.get(path)
     if known is not None and known[0] == found:
         return known[1]
-    content = _parse(directory / FILE_NAME)
+    content = _parse(path)
     with _guard:
-        _read[directory] = (found, content)
+        _read[path] = (found, content)
     return content
 
 
@@ -58,11 +61,11 @@ def section(directory: Path, name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise KitaruConfigError(_unusable(directory / FILE_NAME, f"`{name}` is not a mapping"))
+        raise unusable(directory / FILE_NAME, f"`{name}` is not a mapping")
     return value
 
 
-def update(directory: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def update(directory: Path, change: Callable[[dict[str, Any]], None], name: str = FILE_NAME) -> None:
     """Apply ``change`` to the content of the file, which it edits in place.
 
     Atomic: a reader sees the old file or the new one, also after a crash or power loss. Updates of several processes
@@ -70,10 +73,10 @@ def update(directory: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
     Raises KitaruConfigError when the file is there and cannot be understood (it stays as it is), or cannot be written.
     """
-    path = directory / FILE_NAME
+    path = directory / name
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(directory / f"{FILE_NAME}.lock"):
+        with locked(directory / f"{name}.lock"):
             content = _parse(path)
             change(content)
             _replace(path, {"version": FILE_VERSION, **content})
@@ -109,16 +112,16 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(data)
     except yaml.YAMLError as error:
-        raise KitaruConfigError(_unusable(path, f"it is not valid YAML{_place(error)}")) from error
+        raise unusable(path, f"it is not valid YAML{_place(error)}") from error
     except (ValueError, RecursionError) as error:  # dates that do not exist, bottomless nesting
-        raise KitaruConfigError(_unusable(path, "it holds a value that YAML cannot represent")) from error
+        raise unusable(path, "it holds a value that YAML cannot represent") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise KitaruConfigError(_unusable(path, "its content is not a mapping"))
+        raise unusable(path, "its content is not a mapping")
     version = content.get("version", FILE_VERSION)
     if type(version) is not int or version < 1:
-        raise KitaruConfigError(_unusable(path, f"`version` is {version!r} instead of {FILE_VERSION}"))
+        raise unusable(path, f"`version` is {version!r} instead of {FILE_VERSION}")
     if version > FILE_VERSION:
         raise KitaruConfigError(
             f"{path} was written by a newer Kitaru (version {version} of the file, this one knows {FILE_VERSION}). "
@@ -133,8 +136,9 @@ def _place(error: Any) -> str:
     return f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
 
 
-def _unusable(path: Path, reason: str) -> str:
-    return (
+def unusable(path: Path, reason: str) -> KitaruConfigError:
+    """The error for a file that cannot be understood: says why, and that it was left alone."""
+    return KitaruConfigError(
         f"{path} cannot be used: {reason}. Nothing in it was changed. Fix the file, or move it away with "
         f"`mv '{path}' '{path}.broken'` to start from the defaults."
     )

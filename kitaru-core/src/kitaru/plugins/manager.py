@@ -99,6 +99,10 @@ class PluginManager:
             raise KitaruPluginError(f"stack type `{name}` is supplied by several providers: {providers}. Name one.")
         raise KitaruPluginError(self._nobody_supplies("the stack type", name))
 
+    def uri_schemes(self) -> list[UriScheme]:
+        """All URI schemes, each with the provider its URIs belong to."""
+        return list(self._of(UriScheme))
+
     def provider_of(self, uri: str) -> str:
         """The provider a URI belongs to, by its scheme. Raises KitaruPluginError when no plugin knows the scheme."""
         for one in self._of(UriScheme):
