@@ -1,7 +1,8 @@
 """YAML files in the configuration directory: what this user has set, kept through every update.
 
-``kitaru.yaml`` has the settings; whoever keeps more than that has a file of its own, which ``name=`` tells. Sections this version does not know stay as they are (comments do not: the file is written anew). A file that cannot
-be understood is never overwritten and never taken for an empty one: whoever needs it gets KitaruConfigError.
+``kitaru.yaml`` has the settings; whoever keeps more than that has a file of its own, which ``name=`` tells. Sections
+this version does not know stay as they are (comments do not: the file is written anew). A file that cannot be
+understood is never overwritten and never taken for an empty one: whoever needs it gets KitaruConfigError.
 """
 
 from __future__ import annotations

@@ -82,11 +82,37 @@ def build_stack_create_request(
         "namespace": namespace,
         "credentials": credentials,
     }
+    return create_request(
+        name,
+        stack_type,
+        {**(more_fields or {}), **given},
+        activate=activate,
+        verify=verify,
+        component_overrides=component_overrides,
+        async_enabled=async_enabled,
+        labels=labels,
+        allowed_stack_types=allowed_stack_types,
+    )
+
+
+def create_request(
+    name: str,
+    stack_type: str,
+    given: Mapping[str, str | None],
+    *,
+    activate: bool = True,
+    verify: bool = True,
+    component_overrides: StackComponentConfigOverrides | None = None,
+    async_enabled: bool = False,
+    labels: StackOptionLabels,
+    allowed_stack_types: tuple[StackType, ...] | None = None,
+) -> ManageStackCreateRequest:
+    """:func:`build_stack_create_request` for options in a mapping, ``credentials`` included; None: not given."""
     chosen = normalize_stack_type(stack_type, allowed_stack_types=allowed_stack_types)
     if async_enabled and chosen == LOCAL:
         raise _async_needs_remote(labels)
     validate_component_override_targets(chosen, component_overrides, labels=labels)
-    spec = remote_stack_spec(chosen, {**(more_fields or {}), **given}, verify=verify, labels=labels)
+    spec = remote_stack_spec(chosen, given, verify=verify, labels=labels)
     overrides = apply_async_override(component_overrides, async_enabled=async_enabled)
     return ManageStackCreateRequest(name, activate, chosen, spec, overrides)
 
@@ -133,16 +159,15 @@ def build_manage_stack_request(
         "credentials": credentials,
     }
     if action == "create":
-        return build_stack_create_request(
-            name=name,
+        return create_request(
+            name,
+            stack_type,
+            {**(more_fields or {}), **given},
             activate=activate,
-            stack_type=stack_type,
-            **given,
             verify=verify,
             component_overrides=_overrides_to_create(recursive or force, extra),
             async_enabled=async_mode,
             labels=MCP_STACK_OPTION_LABELS,
-            more_fields=more_fields,
         )
     if action == "delete":
         if activate is False:
