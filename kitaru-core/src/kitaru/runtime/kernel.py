@@ -46,6 +46,7 @@ RESUMABLE = ("pending", "interrupted", "cancelled", "waiting")
 RECOVERABLE = ("pending", "interrupted", "waiting")
 #: Recovery gives an execution up after it took this many owners down with it (design 13.14).
 OWNERS_LOST_MAX = 10
+_LETTING_GO_SECONDS = 5.0
 #: One value (a result, an artifact, an answer), encoded. Every value is held in memory whole, several times over, by
 #: whoever stores or reads it.
 VALUE_BYTES_MAX = 1024**3
@@ -305,6 +306,9 @@ class Kernel:
 
     def _take_over(self, exec_id: str, spec: FlowSpec | None, accept: Sequence[str], *, reopen: bool = False) -> Run:
         record = self.journal.get(exec_id)
+        here = self.runs.get(exec_id)
+        if here is not None and record.status != "running":  # its thread has let go of it, and is about to end
+            here.done.wait(_LETTING_GO_SECONDS)
         if exec_id in self.runs:
             raise KitaruLeaseError(f"execution {exec_id} is already running in this process.")
         if spec is None:
