@@ -29,6 +29,12 @@ _EXPORTS = {
     "configure": "kitaru.config",
     "connect": "kitaru.config",
     "get_secret": "kitaru.secrets",
+    "StackInfo": "kitaru.stack_models",
+    "create_stack": "kitaru.stacks",
+    "current_stack": "kitaru.stacks",
+    "delete_stack": "kitaru.stacks",
+    "list_stacks": "kitaru.stacks",
+    "use_stack": "kitaru.stacks",
     "ImageSettings": "kitaru.config",
     "KitaruConfig": "kitaru.config",
     "KitaruClient": "kitaru.client",
@@ -89,6 +95,12 @@ if TYPE_CHECKING:
     from kitaru.runtime.effects import InDoubt as InDoubt
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
     from kitaru.secrets import get_secret as get_secret
+    from kitaru.stack_models import StackInfo as StackInfo
+    from kitaru.stacks import create_stack as create_stack
+    from kitaru.stacks import current_stack as current_stack
+    from kitaru.stacks import delete_stack as delete_stack
+    from kitaru.stacks import list_stacks as list_stacks
+    from kitaru.stacks import use_stack as use_stack
     from kitaru.statuses import ExecutionStatus as ExecutionStatus
     from kitaru.values import current as current
     from kitaru.values import now as now

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kitaru import models
+    from kitaru import models, stack_models
 
 
 def to_jsonable(value: Any, *, fallback_repr: bool) -> Any:
@@ -140,3 +140,51 @@ def _text_key(key: Any) -> str:
 
 def _type_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def serialize_stack(stack: stack_models.StackInfo, *, is_managed: bool | None = None) -> dict[str, Any]:
+    """A stack; ``is_managed`` only when it is told."""
+    row: dict[str, Any] = {"id": stack.id, "name": stack.name, "is_active": stack.is_active}
+    return row if is_managed is None else {**row, "is_managed": is_managed}
+
+
+def serialize_stack_create_result(result: stack_models.StackCreateResult) -> dict[str, Any]:
+    """What creating a stack did; connectors and resources only when there are some."""
+    row = serialize_stack(result.stack)
+    row["previous_active_stack"] = result.previous_active_stack
+    row["components_created"] = list(result.components_created)
+    row["stack_type"] = str(result.stack_type)
+    if result.service_connectors_created:
+        row["service_connectors_created"] = list(result.service_connectors_created)
+    if result.resources:
+        row["resources"] = dict(result.resources)
+    return row
+
+
+def serialize_stack_delete_result(result: stack_models.StackDeleteResult) -> dict[str, Any]:
+    """What deleting a stack did."""
+    return {
+        "deleted_stack": result.deleted_stack,
+        "components_deleted": list(result.components_deleted),
+        "new_active_stack": result.new_active_stack,
+        "recursive": result.recursive,
+    }
+
+
+def serialize_stack_details(found: stack_models.StackDetails) -> dict[str, Any]:
+    """A stack with its components; what a component does not have is left out."""
+    row = serialize_stack(found.stack, is_managed=found.is_managed)
+    row["stack_type"] = found.stack_type
+    row["components"] = [_component(one) for one in found.components]
+    return row
+
+
+def _component(component: stack_models.StackComponentDetails) -> dict[str, Any]:
+    row: dict[str, Any] = {"role": component.role, "name": component.name}
+    if component.backend is not None:
+        row["backend"] = component.backend
+    if component.details:
+        row["details"] = dict(component.details)
+    if component.purpose is not None:
+        row["purpose"] = component.purpose
+    return row

@@ -11,13 +11,13 @@ def get_secret(name: str) -> dict[str, str]:
     Nothing of it is recorded: in a flow, call it inside the checkpoint that needs it, and do not return what it gives.
 
     Raises:
-        KitaruUsageError: the name is blank.
+        KitaruUsageError: the name is blank, or one that the credentials of stacks have.
         KitaruNotFoundError: there is no secret of this name.
         KitaruPluginError: the stack has no secret store, or its plugin is missing.
         KitaruBackendError: the secret store cannot be read.
     """
     if not isinstance(name, str) or not name.strip():
         raise KitaruUsageError("kitaru.get_secret() takes the name of a secret, and that is blank.")
-    from kitaru.stack import assembly  # settings, plugins and stores: read on use
+    from kitaru.stack import assembly, records  # settings, plugins and stores: read on use
 
-    return assembly.open_secret_store().get(name.strip())
+    return assembly.open_secret_store().get(records.not_reserved(name.strip()))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.stack.several import Several, several
 from tests.plugins.sites import Site
 
 import kitaru
@@ -19,25 +18,26 @@ from kitaru import KitaruClient, checkpoint, flow
 from kitaru.plugins.manager import forget_plugins, plugin_manager
 from kitaru.plugins.new_project import write_project
 from kitaru.stack import assembly
-from kitaru.stack.components import OrchestratorStatus, Place
+from kitaru.stack.components import OrchestratorStatus
 
 LARGE_BYTES = 200_000
 BOUND_SECONDS = 60.0
 
 
 @pytest.fixture
-def stack(tmp_path: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Several]:
+def stack(tmp_path: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A stack `my-shelf`, made as the plugin's stack type says, for this process and those that it starts."""
     project = write_project("shelf", tmp_path / "project", plugin_manager())
     site = Site(tmp_path / "site")
     site.add_project(project.directory)
     monkeypatch.syspath_prepend(str(site.folder))
-    stacks = several(tmp_path, monkeypatch)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site.folder), os.environ["PYTHONPATH"]]))
+    root = str(Path(__file__).parents[3])
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(filter(None, [str(site.folder), root, os.environ.get("PYTHONPATH")]))
+    )
     forget_plugins()
-    fields = {"artifact_store": f"shelf://{tmp_path}/shelf"}
-    stacks.add("my-shelf", plugin_manager().stack_type("shelf").make_components(fields, Place(own_store)))
-    yield stacks
+    KitaruClient().stacks.create("my-shelf", "shelf", activate=False, artifact_store=f"shelf://{tmp_path}/shelf")
+    yield
     forget_plugins()
     for name in [name for name in sys.modules if name.partition(".")[0] == "shelf_kitaru"]:
         del sys.modules[name]
@@ -85,7 +85,7 @@ def orchestrator() -> Any:
     return assembly.assembled(assembly.open_kernel()).stacks.select("my-shelf").orchestrator
 
 
-def test_a_flow_runs_waits_and_goes_on_in_other_processes(stack: Several, tmp_path: Path) -> None:
+def test_a_flow_runs_waits_and_goes_on_in_other_processes(stack: None, tmp_path: Path) -> None:
     executions = KitaruClient().executions
     exec_id = sizes.run("a", stack="my-shelf").exec_id
     until(lambda: executions.status(exec_id) == "waiting")
@@ -100,7 +100,7 @@ def test_a_flow_runs_waits_and_goes_on_in_other_processes(stack: Several, tmp_pa
     until(lambda: "making a" in [line.message for line in executions.logs(exec_id)])
 
 
-def test_an_execution_is_cancelled_with_its_process(stack: Several, tmp_path: Path) -> None:
+def test_an_execution_is_cancelled_with_its_process(stack: None, tmp_path: Path) -> None:
     executions = KitaruClient().executions
     exec_id = staying.run(str(tmp_path), stack="my-shelf").exec_id
     until((tmp_path / "running").exists)
@@ -109,7 +109,7 @@ def test_an_execution_is_cancelled_with_its_process(stack: Several, tmp_path: Pa
     assert executions.status(exec_id) == "cancelled"
 
 
-def test_a_process_that_is_killed_is_noticed_and_another_one_continues(stack: Several, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_is_noticed_and_another_one_continues(stack: None, tmp_path: Path) -> None:
     executions = KitaruClient().executions
     exec_id = staying.run(str(tmp_path), stack="my-shelf").exec_id
     until((tmp_path / "running").exists)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from tests.core.stack.several import Several
-from tests.core.stack.several import several as make_several
 
 import kitaru
 from kitaru import KitaruClient, checkpoint, flow
@@ -28,7 +27,7 @@ BOUND_SECONDS = 60.0
 
 @pytest.fixture
 def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Several]:
-    made = make_several(tmp_path, monkeypatch)
+    made = Several(tmp_path)
     made.on_this_machine("away", orchestrator="acme")
     yield made
     (tmp_path / "released").touch()

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from tests.core.stack.several import Several
-from tests.core.stack.several import several as make_several
 
 import kitaru
 from kitaru import KitaruClient, checkpoint, flow
@@ -31,7 +30,7 @@ ran: list[str] = []
 def stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Several:
     failing.clear()
     ran.clear()
-    return make_several(tmp_path, monkeypatch)
+    return Several(tmp_path)
 
 
 @checkpoint
@@ -113,14 +112,14 @@ def test_a_start_that_names_no_stack_goes_by_the_active_one(
         return client.executions.get(saving.run("a", **options).exec_id).stack_name
 
     assert used() == "default"
-    stacks.use("first", own_store)
+    stacks.use("first")
     assert used() == "first"
     assert used(stack="default") == "default"
     monkeypatch.setenv("KITARU_STACK", "second")
     assert used() == "second"
     monkeypatch.delenv("KITARU_STACK")
     assert used() == "first"
-    stacks.use("default", own_store)
+    stacks.use("default")
     assert used() == "default"
 
 

@@ -26,6 +26,7 @@ class KitaruClient:
     Attributes:
         executions: the executions of the journal.
         secrets: the secrets of the stack in force.
+        stacks: the stacks of this installation, and which of them is active.
 
     Args:
         server_url: address of a Kitaru server, for this client only; default: the configured journal.
@@ -52,6 +53,7 @@ class KitaruClient:
                 "KitaruClient takes journal= or server_url= with auth_token=, not both: a client works on one journal."
             )
         from kitaru.client.secrets import Secrets
+        from kitaru.client.stacks import Stacks
         from kitaru.config.connection import resolve_connection_config
         from kitaru.stack import assembly  # settings, plugins and stores are read on use, not on import
 
@@ -65,6 +67,7 @@ class KitaruClient:
         self.executions = Executions(self._kernel)
         self.artifacts = Artifacts(self.executions)
         self.secrets = Secrets()
+        self.stacks = Stacks()
 
     @property
     def project(self) -> str | None:

@@ -10,6 +10,7 @@ from kitaru.config import config_directory, files
 from kitaru.errors import KitaruBackendError, KitaruNotFoundError
 from kitaru.stack import assembly
 from kitaru.stack.components import SecretStore, check_secret_values
+from kitaru.stack.records import SECRET_PREFIX, not_reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,11 @@ class Secrets:
 
     def list(self) -> list[str]:
         """The names of all secrets, sorted."""
-        return self._store.list()
+        return [name for name in self._store.list() if not name.startswith(SECRET_PREFIX)]
 
     def get(self, name: str) -> Secret:
         """A secret by its exact name. Raises KitaruNotFoundError when there is none."""
-        return Secret(name, self._store.get(name))
+        return Secret(name, self._store.get(not_reserved(name)))
 
     def set(self, name: str, values: Mapping[str, str]) -> Secret:
         """Set values of a secret, which is made if there is none: its other values stay.
@@ -45,6 +46,7 @@ class Secrets:
         Raises KitaruUsageError for no values, an empty one, or a key that is not made of letters, digits and ``_``.
         """
         given = check_secret_values(values)
+        not_reserved(name)
         store = self._store
         with _one_at_a_time():
             try:
@@ -57,7 +59,7 @@ class Secrets:
 
     def delete(self, name: str) -> None:
         """Remove a secret. Raises KitaruNotFoundError when there is none."""
-        self._store.delete(name)
+        self._store.delete(not_reserved(name))
 
     @property
     def _store(self) -> SecretStore:

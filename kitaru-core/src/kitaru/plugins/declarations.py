@@ -35,6 +35,15 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingProblem:
+    """Why settings do not fit: where (dotted), and the reason, without the value. ``unknown``: there is no such one."""
+
+    path: str
+    reason: str
+    unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Flavor:
     """One implementation of a component kind."""
 
@@ -64,6 +73,29 @@ class Flavor:
             raise
         except Exception as error:
             raise KitaruPluginError(f"{self} cannot be made: {type(error).__name__}: {error}") from error
+
+    def setting_names(self) -> list[str]:
+        """What it can be told, as far as its config says. Raises KitaruPluginError when that cannot be imported."""
+        if self.config is None:
+            return []
+        model = self._load(self.config)
+        fields = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
+        return list(fields)
+
+    def problems(self, settings: Mapping[str, Any]) -> list[SettingProblem]:
+        """What is wrong with settings; empty: they fit. Makes nothing. Raises like :meth:`setting_names`."""
+        names = self.setting_names()
+        if not names and self.config is None:
+            return [SettingProblem(one, "it takes no settings", True) for one in sorted(settings)]
+        unknown = [one for one in settings if names and one not in names]
+        if unknown:
+            return [SettingProblem(one, "there is no such setting", True) for one in unknown]
+        assert self.config is not None
+        try:
+            self._load(self.config)(**settings)
+        except (TypeError, ValueError) as error:
+            return _problems(error)
+        return []
 
     def _config(self, settings: Mapping[str, Any]) -> Any:
         if self.config is None:
@@ -209,11 +241,19 @@ def load(path: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
+    return "; ".join(f"{one.path}: {one.reason}" if one.path else one.reason for one in _problems(error))
+
+
+def _problems(error: Exception) -> list[SettingProblem]:
     # pydantic's own text quotes the input, which may be a secret: only places and messages are passed on.
     details = getattr(error, "errors", None)
     if not callable(details):
-        return str(error)
-    return "; ".join(
-        f"{'.'.join(map(str, one.get('loc', ()))) or 'config'}: {one.get('msg', 'not valid')}"
+        return [SettingProblem("", str(error), False)]
+    return [
+        SettingProblem(
+            ".".join(map(str, one.get("loc", ()))) or "config",
+            str(one.get("msg", "not valid")),
+            one.get("type") == "extra_forbidden",
+        )
         for one in details(include_input=False, include_url=False)
-    )
+    ]

@@ -11,7 +11,8 @@ from kitaru.config.log_store import DEFAULT_BACKEND
 from kitaru.errors import KitaruPluginError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import ArtifactStore, LogStore, Orchestrator, Place, SecretStore
-from kitaru.stack.stacks import DEFAULT, FILE_NAME, Stack, component_settings, every, find, select
+from kitaru.stack.records import DEFAULT, DEFAULT_ID, FILE_NAME, Stack
+from kitaru.stack.stacks import component_settings, every, find, select
 
 
 class BuiltStack:
@@ -103,7 +104,7 @@ class Stacks:
 
         Raises KitaruUsageError for a blank name, KitaruStateError when there is none of it.
         """
-        if name == DEFAULT:
+        if name in (DEFAULT, DEFAULT_ID):
             return self.find(None)
         if name is not None:
             return self._known(select(name, self.place))

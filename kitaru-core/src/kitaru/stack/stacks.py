@@ -1,73 +1,103 @@
-"""Stacks by name."""
+"""Stacks by name or id."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 
-from kitaru.errors import KitaruPluginError, KitaruStateError, KitaruUsageError
+from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
 from kitaru.plugins.manager import plugin_manager
-from kitaru.stack.components import Component, Place
-
-DEFAULT = "default"
-#: In the configuration directory: the stacks, and which of them is active.
-FILE_NAME = "stacks.yaml"
+from kitaru.stack import records
+from kitaru.stack.components import Component, Place, SecretStore
+from kitaru.stack.records import DEFAULT, DEFAULT_ID, Stack
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A named set of components. A value: choosing one changes nothing for anybody else."""
-
-    name: str
-    type: str
-    components: tuple[Component, ...]
-    id: str = ""
-    provider: str = "local"
-
-    def component(self, kind: str) -> Component:
-        """The component of a kind. Raises KitaruPluginError when this stack has none."""
-        for one in self.components:
-            if one.kind == kind:
-                return one
-        raise KitaruPluginError(f"stack `{self.name}` has no {kind}.")
+def check_selector(selector: str) -> str:
+    """What names a stack, trimmed. Raises KitaruUsageError for a blank one."""
+    trimmed = str(selector).strip()
+    if not trimmed:
+        raise KitaruUsageError("Stack name or ID cannot be empty.")
+    return trimmed
 
 
-def check_name(name: str | None) -> str:
-    """The stack's name to use; None stands for the default stack.
+def select(selector: str | None, place: Place) -> Stack:
+    """The stack with exactly this id or name, for this installation; None: the active one.
+
+    ``default``, which runs everything on this machine, always exists.
 
     Raises:
-        KitaruUsageError: the name is blank.
-        KitaruStateError: there is no stack of this name.
+        KitaruUsageError: the selector is blank.
+        KitaruStateError: there is no such stack.
+        KitaruConfigError: the file of stacks cannot be understood.
+        KitaruPluginError: no available plugin supplies the default stack's type.
     """
-    if name is None:
-        return DEFAULT
-    name = str(name).strip()
-    if not name:
-        raise KitaruUsageError("Stack name or ID cannot be empty.")
-    if name != DEFAULT:
-        raise KitaruStateError(f"Stack '{name}' not found. The stacks here: {DEFAULT}.")
-    return name
+    if selector is None:
+        book = records.read(place.directory)
+        return book.stacks[book.active] if book.active is not None else default(place)
+    selector = check_selector(selector)
+    if selector in (DEFAULT, DEFAULT_ID):
+        return default(place)
+    found = records.read(place.directory).named(selector)
+    if found is None:
+        raise not_found(selector, place.directory)
+    return found
 
 
-def select(name: str | None, place: Place) -> Stack:
-    """The stack of this name, for this installation. ``default``, which runs everything on this machine, always exists.
+def default(place: Place) -> Stack:
+    """The stack that is always there. Raises KitaruPluginError when no available plugin supplies its type."""
+    components = tuple(plugin_manager().stack_type("local").make_components({}, place))
+    return Stack(DEFAULT, "local", components, DEFAULT_ID)
 
-    Raises what :func:`check_name` raises, and KitaruPluginError when no available plugin supplies its type.
-    """
-    name = check_name(name)
-    return Stack(name, "local", tuple(plugin_manager().stack_type("local").make_components({}, place)))
+
+def not_found(selector: str, directory: Path) -> KitaruStateError:
+    """The error for a selector that names no stack: says which there are."""
+    names = [DEFAULT, *sorted(one.name for one in records.read(directory).stacks.values())]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return KitaruStateError(f"Stack '{selector}' not found. The stacks here: {shown}. See `kitaru stack list`.")
 
 
 def find(stack_id: str, place: Place) -> Stack:
     """The stack with this id, deleted ones included. Raises KitaruStateError when this installation has none."""
-    raise KitaruStateError(f"Stack with the id '{stack_id}' not found in {place.directory}.")
+    book = records.read(place.directory)
+    found = book.stacks.get(stack_id) or book.deleted.get(stack_id)
+    if found is None:
+        raise KitaruStateError(f"Stack with the id '{stack_id}' not found in {place.directory}.")
+    return found
 
 
 def every(place: Place) -> list[Stack]:
     """All stacks of this installation, deleted ones included, ``default`` first."""
-    return [select(None, place)]
+    book = records.read(place.directory)
+    return [default(place), *book.stacks.values(), *book.deleted.values()]
 
 
 def component_settings(stack: Stack, component: Component, place: Place) -> dict[str, object]:
-    """What a component of a stack is made with for use."""
-    del stack, place
-    return dict(component.settings)
+    """What a component of a stack is made with for use: with the stack's credentials, secrets included, if it wants.
+
+    Raises KitaruStateError when the secret parts are gone, and what the secret store raises.
+    """
+    settings = dict(component.settings)
+    if component.credentials and stack.credentials:
+        settings["credentials"] = {**stack.credentials, **_secrets(stack, place)}
+    return settings
+
+
+def own_secrets(place: Place) -> SecretStore:
+    """The secret store of this installation, whatever stack is active: where secret parts of credentials are kept.
+
+    Raises KitaruPluginError when it cannot be made.
+    """
+    component = default(place).component("secret_store")
+    store: SecretStore = plugin_manager().flavor("secret_store", component.flavor).build(component.settings)
+    return store
+
+
+def _secrets(stack: Stack, place: Place) -> dict[str, str]:
+    if not stack.has_secrets:
+        return {}
+    try:
+        return own_secrets(place).get(records.secret_name(stack.id))
+    except KitaruNotFoundError:
+        raise KitaruStateError(
+            f"the credentials of stack `{stack.name}` are not in this installation's secrets any more. Make the stack "
+            f"anew: `kitaru stack create` with `--credentials`."
+        ) from None
