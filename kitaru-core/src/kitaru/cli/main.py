@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "executions": ("kitaru.cli.executions:executions", "List, inspect, continue and stop executions."),
     "recover": ("kitaru.cli.recover:recover", "Continue executions whose process is gone, and due timers."),
     "check": ("kitaru.cli.check:check", "See whether open executions still fit the code."),
+    "stack": ("kitaru.cli.stack:stack", "Choose where flows run and what they store."),
     "log-store": ("kitaru.cli.log_store:log_store", "Choose where runtime logs go."),
     "plugins": ("kitaru.cli.plugins:plugins", "Show the installed plugins, or begin a new one."),
     "clean": ("kitaru.cli.clean:clean", "Remove old executions with all that was stored for them."),

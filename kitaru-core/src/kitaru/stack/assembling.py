@@ -16,6 +16,7 @@ from kitaru.stack.credentials import Credentials
 from kitaru.stack.engine import EngineStack
 from kitaru.stack.overrides import StackComponentConfigOverrides, deep_merge
 from kitaru.stack.remote_specs import RemoteStackSpec
+from kitaru.stack.stacks import made_with
 from kitaru.stack.types import LOCAL, StackComponentTarget, catalog
 
 
@@ -31,7 +32,12 @@ class Assembly:
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """What each component is made with, by its kind."""
-        return {one.kind: made_with(one, self.credentials) for one in self.components}
+        return {one.kind: self.made_with(one) for one in self.components}
+
+    def made_with(self, component: Component) -> dict[str, Any]:
+        """What a component is made with."""
+        credentials = self.credentials
+        return made_with(component, self.components, lambda: credentials.settings() if credentials is not None else {})
 
     def resources(self) -> dict[str, str]:
         """What ``kitaru stack create`` sums up, in the declared order."""
@@ -57,12 +63,6 @@ def assemble(spec: RemoteStackSpec | None, overrides: StackComponentConfigOverri
     return Assembly(declared, fields, components, credentials, engine)
 
 
-def made_with(component: Component, credentials: Credentials | None) -> dict[str, Any]:
-    """A component's settings with the credentials, if it wants them."""
-    signed = component.credentials and credentials is not None
-    return {**component.settings, **({"credentials": credentials.settings()} if signed and credentials else {})}
-
-
 def check_settings(parts: Assembly) -> None:
     """Refuse settings that a component's flavor does not take.
 
@@ -71,7 +71,7 @@ def check_settings(parts: Assembly) -> None:
     """
     for component in parts.components:
         flavor = plugin_manager().flavor(component.kind, component.flavor)
-        problems = flavor.problems(made_with(component, parts.credentials))
+        problems = flavor.problems(parts.made_with(component))
         if problems:
             raise _refused(component, flavor, problems)
 

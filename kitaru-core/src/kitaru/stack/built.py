@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kitaru.config.log_store import DEFAULT_BACKEND
 from kitaru.errors import KitaruPluginError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import ArtifactStore, LogStore, Orchestrator, Place, SecretStore
@@ -65,10 +64,6 @@ class BuiltStack:
             if made is None:
                 component = self.stack.component(kind)
                 settings = component_settings(self.stack, component, self._place)
-                if (kind, component.flavor) == ("log_store", DEFAULT_BACKEND):
-                    store = self.stack.component("artifact_store")
-                    told = {"flavor": store.flavor, "settings": component_settings(self.stack, store, self._place)}
-                    settings = {**settings, "artifact_store": told}
                 made = self._made[kind] = build(kind, component.flavor, settings, str(self))
             return made
 

@@ -170,7 +170,7 @@ def _keep(
     draft.add(stack)
     if activate:
         draft.activate(stack)
-    created = tuple(f"{stack.name} ({one.kind})" for one in stack.components if one.kind in _ROLES)
+    created = _component_labels(stack)
     active = stack.id if activate else draft.book.active
     return StackCreateResult(_info(stack, active), previous, created)
 
@@ -213,6 +213,11 @@ def _verify(name: str, parts: Assembly) -> None:
             f"failed to prepare {parts.declared.display} stack '{name}', nothing was created:\n{told}\n"
             "Fix that, or make the stack without looking: `--no-verify`."
         )
+
+
+def _component_labels(stack: Stack) -> tuple[str, ...]:
+    kinds = {one.kind for one in stack.components}
+    return tuple(f"{stack.name} ({target.value})" for target in StackComponentTarget if target.value in kinds)
 
 
 def _active_name(book: records.Book) -> str:
@@ -268,7 +273,7 @@ def delete(selector: str, *, recursive: bool = False, force: bool = False) -> St
             draft.activate(None)
         draft.delete(stack)
         given_up = recursive and stack.managed
-        deleted = tuple(f"{stack.name} ({one.kind})" for one in stack.components if one.kind in _ROLES)
+        deleted = _component_labels(stack)
         return StackDeleteResult(stack.name, deleted if given_up else (), DEFAULT if active else None, recursive)
 
     gone = records.read(here.directory).named(selector)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kitaru.config.log_store import DEFAULT_BACKEND
 from kitaru.errors import KitaruNotFoundError, KitaruStateError, KitaruUsageError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.stack import records
@@ -71,13 +73,32 @@ def every(place: Place) -> list[Stack]:
 
 
 def component_settings(stack: Stack, component: Component, place: Place) -> dict[str, object]:
-    """What a component of a stack is made with for use: with the stack's credentials, secrets included, if it wants.
+    """What a component of a stack is made with for use: see :func:`made_with`.
 
-    Raises KitaruStateError when the secret parts are gone, and what the secret store raises.
+    Raises KitaruStateError when the secret parts of the credentials are gone, and what the secret store raises.
     """
-    settings = dict(component.settings)
-    if component.credentials and stack.credentials:
-        settings["credentials"] = {**stack.credentials, **_secrets(stack, place)}
+    return made_with(
+        component,
+        stack.components,
+        lambda: {**stack.credentials, **_secrets(stack, place)} if stack.credentials else {},
+    )
+
+
+def made_with(
+    component: Component, components: Sequence[Component], credentials: Callable[[], Mapping[str, str]]
+) -> dict[str, object]:
+    """A component's settings, with the stack's credentials if it wants them and there are some.
+
+    Logs that are kept in the artifact store are told how to make it.
+    """
+    settings: dict[str, object] = dict(component.settings)
+    if component.credentials and (signed := credentials()):
+        settings["credentials"] = dict(signed)
+    if (component.kind, component.flavor) == ("log_store", DEFAULT_BACKEND):
+        for store in components:
+            if store.kind == "artifact_store":
+                told = {"flavor": store.flavor, "settings": made_with(store, components, credentials)}
+                settings["artifact_store"] = told
     return settings
 
 
