@@ -291,8 +291,10 @@ def test_the_order_of_a_requests_checks() -> None:
                 "verify": False,
                 "region": "",
             },
-            'Stack create options are only valid when action="create": '
-            "`stack_type`, `region`, `verify`, `extra`, `async_mode`",
+            (
+                'Stack create options are only valid when action="create": '
+                "`stack_type`, `region`, `verify`, `extra`, `async_mode`"
+            ),
         ),
     ],
 )
