@@ -1,0 +1,164 @@
+"""S3, on moto's server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+from tests.aws.conftest import SECRET
+
+from kitaru.errors import KitaruBackendError, KitaruError, KitaruUsageError
+from kitaru.plugins.manager import plugin_manager
+from kitaru.testing.conformance import ArtifactStoreConformance, FlavorSettings
+from kitaru_aws.config import S3Config
+from kitaru_aws.session import client
+
+
+def store(settings: dict[str, Any]) -> Any:
+    return plugin_manager().flavor("artifact_store", "s3").build(settings)
+
+
+@pytest.fixture
+def settings(aws: dict[str, Any], bucket: str) -> dict[str, Any]:
+    return {**aws, "uri": f"s3://{bucket}/some/folder", "path_style": True}
+
+
+class TestS3ArtifactStore(ArtifactStoreConformance):
+    @pytest.fixture
+    def artifact_store(self, settings: dict[str, Any]) -> Any:
+        return store(settings)
+
+    @pytest.fixture
+    def flavor_settings(self, settings: dict[str, Any]) -> FlavorSettings:
+        return FlavorSettings("artifact_store", "s3", settings, (SECRET,))
+
+    @pytest.fixture
+    def unreachable_artifact_store(self, settings: dict[str, Any]) -> Any:
+        return store({**settings, "endpoint_url": "http://127.0.0.1:9"})
+
+
+def test_making_one_uses_no_network() -> None:
+    store({"uri": "s3://bucket", "endpoint_url": "http://127.0.0.1:9"})
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("gs://bucket", "s3://BUCKET/path"),
+        ("s3://", "must name a bucket"),
+        ("s3:///path", "must name a bucket"),
+        ("s3://Bucket", "lower-case"),
+        ("s3://b/a//b", "s3://BUCKET/path"),
+        ("s3://bucket/x?y", "s3://BUCKET/path"),
+    ],
+)
+def test_addresses_that_cannot_be(uri: str, told: str) -> None:
+    with pytest.raises(KitaruUsageError, match=told):
+        store({"uri": uri})
+
+
+def test_a_bucket_that_is_missing_is_no_missing_value(settings: dict[str, Any]) -> None:
+    missing = store({**settings, "uri": "s3://no-such-bucket"})
+    for use in (lambda: missing.put("a", b"x"), lambda: missing.get("a"), lambda: list(missing.list())):
+        with pytest.raises(
+            KitaruBackendError, match=r"s3://no-such-bucket failed: there is no such bucket.*NoSuchBucket"
+        ):
+            use()
+
+
+def test_what_lies_beside_the_root_is_not_seen(settings: dict[str, Any], bucket: str) -> None:
+    one, beside = store(settings), store({**settings, "uri": f"s3://{bucket}/some/folder2"})
+    one.put("a", b"1")
+    beside.put("a", b"2")
+    assert list(one.list()) == ["a"] and one.get("a") == b"1"
+
+
+def test_an_upload_that_breaks_leaves_no_parts(settings: dict[str, Any], bucket: str) -> None:
+    class Torn:
+        left = 20
+
+        def read(self, size: int) -> bytes:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError("the source broke")
+            return b"x" * size
+
+    torn: Any = Torn()
+    with pytest.raises((OSError, KitaruError)):
+        store(settings).put("large", torn)
+    uploads = client("s3", S3Config(**settings)).list_multipart_uploads(Bucket=bucket)
+    assert "Uploads" not in uploads and not store(settings).exists("large")
+
+
+def test_a_forked_child_has_a_client_of_its_own(settings: dict[str, Any]) -> None:
+    one = store(settings)
+    one.put("parent", b"x")
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            one.put("child", one.get("parent"))
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert list(one.list()) == ["child", "parent"]
+
+
+def test_200_mb_go_in_and_out_within_64_mb(settings: dict[str, Any]) -> None:
+    """In a process of its own: what it needs beyond what it needed before the first byte."""
+    code = """
+        import json, resource, sys
+        from kitaru.plugins.manager import plugin_manager
+
+        class Source:
+            left = 200
+            def read(self, size):
+                self.left -= 1
+                return b"x" * (1 << 20) if self.left >= 0 else b""
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+        store = plugin_manager().flavor("artifact_store", "s3").build(json.loads(sys.stdin.read()))
+        store.put("warm", b"x" * (1 << 20))
+        assert store.get("warm")
+        before = peak()
+        store.put("large", Source())
+        size = 0
+        with store.open("large") as file:
+            while chunk := file.read(1 << 20):
+                size += len(chunk)
+        assert size == 200 << 20, size
+        print(peak() - before)
+    """
+
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, input=json.dumps(settings), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 64
+
+
+@pytest.mark.parametrize(
+    ("credentials", "told"),
+    [
+        ({"method": "implicit", "profile_name": "no-such-profile"}, "no such profile"),
+        ({"method": "implicit"}, "no credentials were found"),
+    ],
+)
+def test_credentials_that_are_not_there(
+    settings: dict[str, Any], credentials: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(KitaruBackendError, match=told) as caught:
+        store({**settings, "credentials": credentials}).put("a", b"x")
+    assert SECRET not in str(caught.value)
