@@ -54,7 +54,7 @@ def file_system(config: S3Config) -> Any:
     }
     if config.path_style:
         settings["s3"] = {"addressing_style": "path"}
-    return s3fs.S3FileSystem(
+    system = s3fs.S3FileSystem(
         key=credentials.get("access_key_id"),
         secret=credentials.get("secret_access_key"),
         token=credentials.get("session_token"),
@@ -65,6 +65,8 @@ def file_system(config: S3Config) -> Any:
         skip_instance_cache=True,
         use_listings_cache=False,
     )
+    system.retries = 2  # its own, around those of the client
+    return system
 
 
 class Client:
