@@ -16,6 +16,12 @@ _RULES: dict[str, FieldRule] = {"artifact_store": "required", "container_registr
 
 @hookimpl
 def kitaru_register(register: Register) -> None:
+    _components(register)
+    _stack_types(register)
+    register.uri_scheme("s3://", provider="aws")
+
+
+def _components(register: Register) -> None:
     register.component(
         "artifact_store",
         "s3",
@@ -66,6 +72,9 @@ def kitaru_register(register: Register) -> None:
         shown=("region", "execution_role"),
         docs="https://docs.zenml.io/stacks/stack-components/orchestrators/sagemaker",
     )
+
+
+def _stack_types(register: Register) -> None:
     register.stack_type(
         "kubernetes",
         provider="aws",
@@ -89,4 +98,3 @@ def kitaru_register(register: Register) -> None:
         engine="kitaru_aws.stack:sagemaker_engine",
         resources=("provider", "region", "artifact_store", "container_registry", "execution_role"),
     )
-    register.uri_scheme("s3://", provider="aws")
