@@ -10,6 +10,7 @@ import builtins
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote
 
@@ -161,7 +162,8 @@ class FsspecArtifactStore:
         except BaseException:
             # Closed, so that its finaliser does not complete what was given up.
             file.closed = True
-            self.abort(file)
+            with suppress(Exception):  # what made it fail may well make this fail, too: it is what is told
+                self.abort(file)
             raise
 
     def _explained(self, error: Exception, what: str, key: str | None) -> Exception:
