@@ -105,7 +105,7 @@ class FsspecArtifactStore:
     def list(self, prefix: str = "") -> Iterator[str]:
         """See ``ArtifactStore``. All keys are held in memory, to be sorted: services order by the encoded names."""
         try:
-            names = self._names(_encoded(prefix))
+            names = self._names(encoded_key(prefix))
         except FileNotFoundError as error:
             if self._root_is_missing(error):
                 raise self.translate(error, "listing values") from error
@@ -131,13 +131,7 @@ class FsspecArtifactStore:
         self._client, self._lock = None, threading.Lock()
 
     def _path(self, key: str) -> str:
-        name = _encoded(check_key(key))
-        path = f"{self._root}/{name}"
-        if len(path) - path.find("/") > _OBJECT_NAME_MAX:
-            raise KitaruUsageError(
-                f"storage key {key!r:.80} is too long: as an object's name it has {len(path)} bytes."
-            )
-        return path
+        return object_name(key, self._root)
 
     def _size(self, path: str) -> int | None:
         """The size of the object with exactly this name, None when there is none: a folder of others is none."""
@@ -179,5 +173,14 @@ class FsspecArtifactStore:
         return False
 
 
-def _encoded(key: str) -> str:
+def object_name(key: str, root: str) -> str:
+    """``root`` and the name of a key's object below it. Raises KitaruUsageError for a key that may not be used."""
+    path = f"{root}/{encoded_key(check_key(key))}"
+    if len(path) - path.find("/") > _OBJECT_NAME_MAX:
+        raise KitaruUsageError(f"storage key {key!r:.80} is too long: its object's name has {len(path)} bytes.")
+    return path
+
+
+def encoded_key(key: str) -> str:
+    """A key, or the beginning of one, as it stands in the names of objects."""
     return quote(key, safe="/", encoding="utf-8", errors="surrogatepass")

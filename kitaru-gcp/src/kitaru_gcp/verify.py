@@ -1,0 +1,78 @@
+"""Looks at what a stack on Google Cloud names before it is made: real calls, each bounded by its client's timeouts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from kitaru.errors import KitaruError
+from kitaru.stack.credentials import Credentials, Probe
+from kitaru_gcp.config import ArtifactRegistryConfig, GcpConfig, GcsConfig, GkeConfig, VertexConfig
+from kitaru_gcp.container_registry import ArtifactRegistry
+from kitaru_gcp.errors import gcp_errors
+from kitaru_gcp.session import Service, signed_in
+
+
+def verify_gke(settings: Mapping[str, Mapping[str, Any]], credentials: Credentials) -> list[Probe]:
+    """Probes of a `kubernetes` stack on Google Cloud."""
+    del credentials  # every component's settings have them
+    config = GkeConfig(**settings["orchestrator"])
+    return _looked(config, settings, lambda: _probe(f"cluster {config.cluster}", lambda: _cluster(config)))
+
+
+def verify_vertex(settings: Mapping[str, Mapping[str, Any]], credentials: Credentials) -> list[Probe]:
+    """Probes of a `vertex` stack."""
+    del credentials
+    config = VertexConfig(**settings["orchestrator"])
+    what = f"Vertex AI in {config.location}"
+    return _looked(config, settings, lambda: _probe(what, lambda: _jobs(config)))
+
+
+def _looked(config: GcpConfig, settings: Mapping[str, Mapping[str, Any]], own: Callable[[], Probe]) -> list[Probe]:
+    """All probes; those behind the sign-in only when that worked: each would only say the same, after its timeouts."""
+    token = _probe("credentials", lambda: _token(config))
+    return [token] if token.error is not None else [token, own(), *_shared(settings)]
+
+
+def _shared(settings: Mapping[str, Mapping[str, Any]]) -> list[Probe]:
+    store = GcsConfig(**settings["artifact_store"])
+    registry = ArtifactRegistry(ArtifactRegistryConfig(**settings["container_registry"]))
+    return [
+        _probe(f"artifact store gs://{store.bucket}", lambda: _bucket(store)),
+        _probe(f"container registry {registry.uri}", registry.verify),
+    ]
+
+
+def _token(config: GcpConfig) -> None:
+    from google.auth.transport.requests import Request
+
+    with gcp_errors("signing in to Google Cloud"):
+        signed_in(config).refresh(Request())
+
+
+def _cluster(config: GkeConfig) -> None:
+    service = Service("https://container.googleapis.com", config)
+    with gcp_errors(f"looking at the cluster {config.cluster}", missing="there is no such cluster"):
+        service.call("GET", f"v1/projects/{config.project}/locations/{config.region}/clusters/{quote(config.cluster)}")
+
+
+def _jobs(config: VertexConfig) -> None:
+    service = Service(f"https://{config.location}-aiplatform.googleapis.com", config)
+    with gcp_errors(f"looking at Vertex AI in {config.location}", missing="there is no such region or project"):
+        service.call("GET", f"v1/projects/{config.project}/locations/{config.location}/pipelineJobs", pageSize="1")
+
+
+def _bucket(config: GcsConfig) -> None:
+    service = Service("https://storage.googleapis.com", config)
+    missing = "there is no such bucket: make it first, or look at its name"
+    with gcp_errors(f"looking at the bucket {config.bucket}", missing=missing):
+        service.call("GET", f"storage/v1/b/{config.bucket}/o", maxResults="1")
+
+
+def _probe(what: str, look: Callable[[], None]) -> Probe:
+    try:
+        look()
+    except KitaruError as error:
+        return Probe(what, str(error))
+    return Probe(what)
