@@ -230,6 +230,7 @@ def test_a_typing_error_in_an_option_is_told_before_anybody_is_asked(cloud: dict
         ("InvalidClientTokenId", "the credentials were refused"),
         ("AccessDenied", "permission was denied"),
         ("NoSuchBucket", "there is no such bucket"),
+        ("NoSuchEntity", "there is no such role"),
         ("SlowDown", "too many requests"),
         ("SomethingElse", "AWS answered SomethingElse"),
     ],

@@ -25,6 +25,7 @@ _MISSING = {
     "ResourceNotFoundException": "it is not there",
     "RepositoryNotFoundException": "there is no such repository: make it first, or look at its name",
     "ValidationException": "there is no such thing, or its name does not fit",
+    "NoSuchEntity": "there is no such role",
     "404": "it is not there",
 }
 _BUSY = {"Throttling", "ThrottlingException", "SlowDown", "TooManyRequestsException", "RequestLimitExceeded"}
