@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import textwrap
 from typing import Any
 
 import pytest
@@ -106,40 +102,6 @@ def test_a_forked_child_has_a_client_of_its_own(settings: dict[str, Any]) -> Non
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert list(one.list()) == ["child", "parent"]
-
-
-def test_200_mb_go_in_and_out_within_64_mb(settings: dict[str, Any]) -> None:
-    """In a process of its own: what it needs beyond what it needed before the first byte."""
-    code = """
-        import json, resource, sys
-        from kitaru.plugins.manager import plugin_manager
-
-        class Source:
-            left = 200
-            def read(self, size):
-                self.left -= 1
-                return b"x" * (1 << 20) if self.left >= 0 else b""
-
-        def peak():
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-        store = plugin_manager().flavor("artifact_store", "s3").build(json.loads(sys.stdin.read()))
-        store.put("warm", b"x" * (1 << 20))
-        assert store.get("warm")
-        before = peak()
-        store.put("large", Source())
-        size = 0
-        with store.open("large") as file:
-            while chunk := file.read(1 << 20):
-                size += len(chunk)
-        assert size == 200 << 20, size
-        print(peak() - before)
-    """
-
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, input=json.dumps(settings), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 64
 
 
 @pytest.mark.parametrize(

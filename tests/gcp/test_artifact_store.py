@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import textwrap
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -130,40 +127,6 @@ def test_an_upload_that_breaks_leaves_nothing(settings: dict[str, Any]) -> None:
     with pytest.raises((OSError, KitaruError)):
         one.put("large", torn)
     assert not one.exists("large") and list(one.list()) == []
-
-
-@pytest.mark.timeout(240)
-def test_200_mb_go_in_and_out_within_64_mb(settings: dict[str, Any]) -> None:
-    """In a process of its own: what it needs beyond what it needed before the first byte."""
-    code = """
-        import json, resource, sys
-        from kitaru.plugins.manager import plugin_manager
-
-        class Source:
-            left = 200
-            def read(self, size):
-                self.left -= 1
-                return b"x" * (1 << 20) if self.left >= 0 else b""
-
-        def peak():
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-        store = plugin_manager().flavor("artifact_store", "gcs").build(json.loads(sys.stdin.read()))
-        store.put("warm", b"x" * (1 << 20))
-        assert store.get("warm")
-        before = peak()
-        store.put("large", Source())
-        size = 0
-        with store.open("large") as file:
-            while chunk := file.read(1 << 20):
-                size += len(chunk)
-        assert size == 200 << 20, size
-        print(peak() - before)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, input=json.dumps(settings), capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 64
 
 
 def test_a_revoked_account_is_told(settings: dict[str, Any], account: str, private_key: str) -> None:

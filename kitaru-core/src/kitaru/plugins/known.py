@@ -7,9 +7,12 @@ from __future__ import annotations
 
 _SUPPLIES = {
     "kitaru-local": ("local", "file", "file://"),
-    "kitaru-aws": ("aws", "s3", "ecr", "sagemaker", "cloudwatch", "eks", "kubernetes", "s3://"),
-    "kitaru-gcp": ("gcp", "gcs", "gar", "vertex", "gke", "kubernetes", "gs://"),
-    "kitaru-azure": ("azure", "acr", "azureml", "aks", "az://", "abfs://", "abfss://"),
+    "kitaru-aws": ("aws", "s3", "ecr", "sagemaker", "cloudwatch", "aws-secrets-manager", "eks", "kubernetes", "s3://"),
+    "kitaru-gcp": ("gcp", "gcs", "gar", "vertex", "cloud-logging", "gcp-secret-manager", "gke", "kubernetes", "gs://"),
+    "kitaru-azure": (
+        *("azure", "azure-blob", "acr", "azureml", "azure-monitor", "azure-key-vault", "aks"),
+        *("az://", "abfs://", "abfss://"),
+    ),
 }
 
 #: Our own distributions: where two plugins supply one name, theirs comes first.

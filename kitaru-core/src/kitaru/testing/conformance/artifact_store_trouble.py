@@ -61,6 +61,36 @@ class Slow(io.RawIOBase):
 kind, flavor, settings, key = json.loads(sys.stdin.read())
 plugin_manager().flavor(kind, flavor).build(settings).put(key, Slow())
 """
+_LARGE_IN_A_PROCESS = """
+import json, resource, sys
+from kitaru.plugins.manager import plugin_manager
+
+SIZE = 200
+
+class Source:
+    left = SIZE
+    def read(self, size=-1):
+        self.left -= 1
+        return b"x" * (1 << 20) if self.left >= 0 else b""
+
+def peak():
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most >> 20 if sys.platform == "darwin" else most >> 10
+
+kind, flavor, settings, key = json.loads(sys.stdin.read())
+store = plugin_manager().flavor(kind, flavor).build(settings)
+store.put(key, b"x" * (1 << 20))
+assert len(store.get(key)) == 1 << 20
+before = peak()
+store.put(key, Source())
+size = 0
+with store.open(key) as file:
+    while chunk := file.read(1 << 20):
+        size += len(chunk)
+assert size == SIZE << 20, size
+print(peak() - before)
+"""
+_LARGE_EXTRA_MB_MAX = 64
 
 
 class _Pattern(io.RawIOBase):
@@ -140,6 +170,21 @@ class ArtifactStoreTrouble:
                 found.update(chunk)
                 size += len(chunk)
         assert (size, found.digest()) == (_LARGE_BYTES, source.digest)
+
+    @pytest.mark.timeout(300)
+    def test_200_mb_go_in_and_out_within_64_mb(
+        self, artifact_store: ArtifactStore, flavor_settings: FlavorSettings | None
+    ) -> None:
+        """In a process of its own: what it needs beyond what it needed for the first small value."""
+        if flavor_settings is None:
+            pytest.skip("no `flavor_settings`: another process cannot make this store")
+        one = flavor_settings
+        told = json.dumps([one.kind, one.flavor, dict(one.settings), "conformance/very-large"])
+        command = [sys.executable, "-c", _LARGE_IN_A_PROCESS]
+        done = subprocess.run(command, input=told, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) < _LARGE_EXTRA_MB_MAX
+        artifact_store.delete("conformance/very-large")
 
     def test_a_delete_while_others_read_is_all_or_nothing(self, artifact_store: ArtifactStore) -> None:
         data = b"whole" * 50_000
