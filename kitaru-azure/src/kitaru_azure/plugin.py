@@ -10,8 +10,77 @@ if TYPE_CHECKING:
     from kitaru.plugins.register import Register
 
 
+_INSTALL = "pip install 'kitaru[azure]'"
+
+
 @hookimpl
 def kitaru_register(register: Register) -> None:
-    register.uri_scheme("az://", provider="azure")
-    register.uri_scheme("abfs://", provider="azure")
-    register.uri_scheme("abfss://", provider="azure")
+    _components(register)
+    _stack_types(register)
+    for scheme in ("az://", "abfs://", "abfss://"):
+        register.uri_scheme(scheme, provider="azure")
+
+
+def _components(register: Register) -> None:
+    register.component(
+        "artifact_store",
+        "azure-blob",
+        config="kitaru_azure.config:AzureBlobConfig",
+        implementation="kitaru_azure.artifact_store:AzureBlobStore",
+        install=_INSTALL,
+        shown=("uri=location",),
+    )
+    register.component(
+        "container_registry",
+        "acr",
+        config="kitaru_azure.config:AzureRegistryConfig",
+        implementation="kitaru_azure.container_registry:AzureContainerRegistry",
+        install=_INSTALL,
+        shown=("uri=location",),
+    )
+    register.component(
+        "secret_store",
+        "azure-key-vault",
+        config="kitaru_azure.config:AzureKeyVaultConfig",
+        implementation="kitaru_azure.secret_store:AzureKeyVaultSecretStore",
+        install=_INSTALL,
+        shown=("vault_url", "workspace"),
+    )
+    register.component(
+        "orchestrator",
+        "azureml",
+        config="kitaru_azure.config:AzureMLOrchestratorConfig",
+        implementation="kitaru_azure.orchestrators:AzureMLOrchestrator",
+        install=_INSTALL,
+        shown=("subscription_id", "resource_group", "workspace", "location"),
+        docs="https://docs.zenml.io/stacks/stack-components/orchestrators/azureml",
+    )
+
+
+def _stack_types(register: Register) -> None:
+    register.stack_type(
+        "azureml",
+        provider="azure",
+        display="AzureML",
+        fields={
+            "artifact_store": "required",
+            "container_registry": "required",
+            "subscription_id": "required",
+            "resource_group": "required",
+            "workspace": "required",
+            "region": "optional",
+        },
+        components="kitaru_azure.stack:azureml_components",
+        credentials="kitaru_azure.credentials:parse_credentials",
+        verify="kitaru_azure.verify:verify_azureml",
+        engine="kitaru_azure.stack:azureml_engine",
+        resources=(
+            "provider",
+            "subscription_id",
+            "resource_group",
+            "workspace",
+            "artifact_store",
+            "container_registry",
+            "region",
+        ),
+    )

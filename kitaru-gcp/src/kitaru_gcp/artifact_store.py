@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote
 
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruError
-from kitaru.stack.fsspec_store import PART_BYTES, encoded_key, object_name
+from kitaru.stack.fsspec_store import PART_BYTES, encoded_key, full_reads, object_name
 from kitaru_gcp.errors import backend_error
 from kitaru_gcp.session import TIMEOUT_SECONDS, storage_client
 
@@ -39,8 +39,7 @@ class GcsArtifactStore:
             if isinstance(data, (bytes, bytearray, memoryview)):
                 blob.upload_from_string(bytes(data), timeout=TIMEOUT_SECONDS, retry=self._retry())
             else:
-                source: Any = io.BufferedReader(_Source(data), PART_BYTES)
-                blob.upload_from_file(_Whole(source), timeout=TIMEOUT_SECONDS, retry=self._retry())
+                blob.upload_from_file(_Whole(full_reads(data)), timeout=TIMEOUT_SECONDS, retry=self._retry())
         except Exception as error:
             raise self._explained(error, f"storing `{key}`") from error
 
@@ -154,24 +153,6 @@ class GcsArtifactStore:
         return False
 
 
-class _Source(io.RawIOBase):
-    """Reads a caller's file, which may give less or more than it is asked for."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._left or self._source.read(len(buffer))
-        count = min(len(data), len(buffer))
-        buffer[:count] = data[:count]
-        self._left = data[count:]
-        return count
-
-
 class _Whole:
     """A stream from its beginning whose reads are full but for the last one, as uploads in parts need it."""
 
@@ -187,7 +168,7 @@ class _Whole:
         """Back to where the last part began: it is sent again. Anywhere else cannot be."""
         if whence == io.SEEK_SET and self._at - len(self._last) <= offset <= self._at:
             again = self._last[len(self._last) - (self._at - offset) :]
-            self._source = io.BufferedReader(_Source(cast("BinaryIO", _Chain(again, self._source))), PART_BYTES)
+            self._source = full_reads(cast("BinaryIO", _Chain(again, self._source)))
             self._at = offset
             return offset
         raise io.UnsupportedOperation("this stream goes one way")

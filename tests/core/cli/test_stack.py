@@ -77,7 +77,7 @@ def test_json() -> None:
         (("create",), "Stack name cannot be empty"),
         (("create", "  "), "Stack name cannot be empty"),
         (("create", "x", "--type", ""), "Unsupported stack type: ."),
-        (("create", "x", "--workspace", "w"), "require a stack type that is not installed: --workspace. Install"),
+        (("create", "x", "--workspace", "w"), "AzureML-only options require --type azureml: --workspace"),
         (("create", "x", "--async"), "--async requires"),
         (("create", "x", "--extra", "a"), "Invalid --extra value 'a'. Use TARGET.FIELD=VALUE."),
         (("create", "x", "--file", "none.yaml"), "Stack config file 'none.yaml' not found."),

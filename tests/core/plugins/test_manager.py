@@ -89,7 +89,7 @@ def test_an_implementation_that_cannot_be_imported_says_what_to_install(tmp_path
     assert "pip install needy[sdk]" in out
 
 
-@pytest.mark.parametrize("name", ["azure-blob", "unheard-of"])
+@pytest.mark.parametrize("name", ["azure-monitor", "unheard-of"])
 def test_what_nobody_supplies(name: str) -> None:
     with pytest.raises(KitaruPluginError, match=f"no available plugin supplies the artifact_store flavor `{name}`"):
         plugin_manager().flavor("artifact_store", name)
@@ -119,7 +119,7 @@ def test_what_several_packages_supply_names_them_all() -> None:
 
 def test_a_package_that_is_installed_but_does_not_supply_it_yet() -> None:
     with pytest.raises(KitaruPluginError, match=r"kitaru-azure \S+ does not.*pip install -U 'kitaru\[azure\]'"):
-        plugin_manager().stack_type("azureml")
+        plugin_manager().flavor("log_store", "azure-monitor")
 
 
 def test_a_uri_belongs_to_the_provider_of_its_scheme(acme: PluginManager) -> None:

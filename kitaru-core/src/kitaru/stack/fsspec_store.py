@@ -7,6 +7,7 @@ paths, puts that are whole or not there, streams, and errors that say what to do
 from __future__ import annotations
 
 import builtins
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -184,3 +185,26 @@ def object_name(key: str, root: str) -> str:
 def encoded_key(key: str) -> str:
     """A key, or the beginning of one, as it stands in the names of objects."""
     return quote(key, safe="/", encoding="utf-8", errors="surrogatepass")
+
+
+def full_reads(source: BinaryIO) -> io.BufferedReader:
+    """``source`` as a stream whose reads give all that was asked for, but for the last one."""
+    return io.BufferedReader(_Source(source), PART_BYTES)
+
+
+class _Source(io.RawIOBase):
+    """Reads a caller's file, which may give less or more than it is asked for."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._left or self._source.read(len(buffer))
+        count = min(len(data), len(buffer))
+        buffer[:count] = data[:count]
+        self._left = data[count:]
+        return count
