@@ -6,6 +6,7 @@ exchange, Microsoft.MachineLearningServices), and refuses who shows no token.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import ssl
@@ -35,6 +36,7 @@ class FakeAzure:
         self.repositories: set[str] = set()
         self.workspaces: set[str] = set()
         self.containers: set[str] = set()
+        self.rows: list[dict[str, Any]] = []
         self.refuse: tuple[int, str] | None = None
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -73,6 +75,14 @@ class FakeAzure:
                 raise Refused(404, "ResourceNotFound")
             ids = {"keyVault": "/x/vaults/vault", "storageAccount": "/x/accounts/account", "containerRegistry": None}
             return 200, {"id": path, "name": name, "location": "westeurope", "properties": ids}
+        if path.startswith("/dataCollectionRules/"):
+            self._require(token)
+            assert all(len(row["Record"]) <= 32_000 for row in body)
+            self.rows += body
+            return 204, {}
+        if path.endswith("/query"):
+            self._require(token)
+            return 200, self._query(body["query"])
         self._require(token, vault=True)
         return self._vault(method, path, body)
 
@@ -93,6 +103,22 @@ class FakeAzure:
         return 200, {"registry": self.host, "imageName": name, "createdTime": "2026-01-01T00:00:00Z",
                      "lastUpdateTime": "2026-01-01T00:00:00Z", "manifestCount": 1, "tagCount": 1,
                      "changeableAttributes": {}}  # fmt: skip
+
+    def _query(self, query: str) -> dict[str, Any]:
+        """The one query that kitaru-azure asks."""
+        asked = re.fullmatch(
+            r'(\w+) \| where ExecId == "([^"]*)" and strcmp\(Position, "([^"]*)"\) > 0 '
+            r"\| sort by Position asc, Part asc \| take (\d+) \| project Position, Record, Part, Parts",
+            query,
+        )
+        assert asked is not None, query
+        found = [one for one in self.rows if one["ExecId"] == asked[2] and one["Position"] > asked[3]]
+        found.sort(key=lambda one: (one["Position"], one["Part"]))
+        columns = ("Position", "Record", "Part", "Parts")
+        rows = [[one[name] for name in columns] for one in found[: int(asked[4])]]
+        types = ("string", "string", "int", "int")
+        shown = [{"name": name, "type": kind} for name, kind in zip(columns, types, strict=True)]
+        return {"tables": [{"name": "PrimaryResult", "columns": shown, "rows": rows}]}
 
     def _vault(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         parts = [part for part in path.split("/") if part]
@@ -137,6 +163,8 @@ class FakeAzure:
 
             def _serve(self) -> None:
                 data = self.rfile.read(int(self.headers.get("content-length") or 0))
+                if self.headers.get("content-encoding") == "gzip":
+                    data = gzip.decompress(data)
                 path = unquote(urlsplit(self.path).path)
                 form = "form" in self.headers.get("content-type", "")
                 body = parse_qs(data.decode()) if form else json.loads(data) if data else None
@@ -165,6 +193,7 @@ class FakeAzure:
                 self._send(200 if there else 404, (xml + (name if there else missing)).encode(), headers)
 
             def _send(self, status: int, sent: bytes, headers: dict[str, str]) -> None:
+                sent = b"" if status == 204 else sent
                 self.send_response(status)
                 for name, value in {**headers, "content-length": str(len(sent))}.items():
                     self.send_header(name, value)

@@ -15,6 +15,7 @@ def test_what_it_supplies() -> None:
     assert {(one.kind, one.name) for one in info.supplies} == {
         ("artifact_store", "azure-blob"),
         ("container_registry", "acr"),
+        ("log_store", "azure-monitor"),
         ("secret_store", "azure-key-vault"),
         ("orchestrator", "azureml"),
         ("stack_type", "azureml"),

@@ -9,8 +9,15 @@ import pytest
 from tests.azure.fake import TOKEN, FakeAzure
 
 from kitaru.errors import KitaruBackendError, KitaruUsageError
+from kitaru.journal.log_records import LogRecord
 from kitaru.plugins.manager import plugin_manager
-from kitaru.testing.conformance import ContainerRegistryConformance, SecretStoreConformance
+from kitaru.testing.conformance import (
+    ContainerRegistryConformance,
+    FlavorSettings,
+    LogStoreConformance,
+    SecretStoreConformance,
+)
+from kitaru_azure import log_store
 from kitaru_azure.secret_store import name_of, vault_name
 
 NOWHERE = "https://127.0.0.1:9"
@@ -53,6 +60,36 @@ def test_names_in_the_vault(name: str) -> None:
     assert len(place) <= 127 and all(letter.isalnum() or letter == "-" for letter in place)
     assert name_of(place, prefix="kitaru-") == (name if len(name) < 100 else None)
     assert vault_name(name.swapcase(), prefix="kitaru-").lower() != place.lower()
+
+
+class TestAzureMonitor(LogStoreConformance):
+    @pytest.fixture
+    def log_store(self, azure: FakeAzure, signed: dict[str, str]) -> Any:
+        return made("log_store", "azure-monitor", monitor(azure.url, signed))
+
+    @pytest.fixture
+    def flavor_settings(self, azure: FakeAzure, signed: dict[str, str]) -> FlavorSettings:
+        return FlavorSettings("log_store", "azure-monitor", monitor(azure.url, signed), (TOKEN,))
+
+    @pytest.fixture
+    def unreachable_log_store(self, signed: dict[str, str]) -> Any:
+        return made("log_store", "azure-monitor", monitor(NOWHERE, signed))
+
+
+def monitor(url: str, signed: dict[str, str]) -> dict[str, Any]:
+    place = {"ingestion_endpoint": url, "query_endpoint": f"{url}/v1", "rule_id": "dcr-1", "workspace_id": "w-1"}
+    return {**place, "credentials": signed}
+
+
+def test_a_page_ends_with_a_whole_line(
+    azure: FakeAzure, signed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_store, "_PAGE_ROWS", 7)
+    store = made("log_store", "azure-monitor", monitor(azure.url, signed))
+    lines = [LogRecord(number, "INFO", f"{number} " + "x" * 70_000, "stdout") for number in range(9)]
+    exec_id = str(uuid4())
+    store.append(exec_id, lines)
+    assert store.read(exec_id) == lines, "each line has three parts, a page holds two of them and one part more"
 
 
 class TestContainerRegistry(ContainerRegistryConformance):

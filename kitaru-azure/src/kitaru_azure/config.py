@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 SCHEMES = ("az", "abfs", "abfss")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_STREAM = re.compile(r"Custom-\w{1,100}")
+_TABLE = re.compile(r"[A-Za-z]\w{0,99}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?")
 
 
@@ -116,6 +118,55 @@ class AzureRegistryConfig(AzureConfig):
     @classmethod
     def _endpoint_is_url(cls, value: str | None) -> str | None:
         return _url(value)
+
+
+class AzureMonitorConfig(AzureConfig):
+    """Log lines in a table of a Log Analytics workspace, written through a data collection rule.
+
+    These must exist:
+
+    - a custom table, ``KitaruLogs_CL`` unless ``table`` says otherwise, with the columns ``TimeGenerated`` (datetime),
+      ``ExecId``, ``Position``, ``Record`` (string), ``Part`` and ``Parts`` (int);
+    - a data collection rule with the stream ``Custom-KitaruLogs_CL`` (or ``stream``) of the same columns, which flows
+      to that table, and an endpoint for it;
+    - the roles `Monitoring Metrics Publisher` on the rule (to write) and `Log Analytics Reader` on the workspace (to
+      read) for what signs in.
+
+    Azure shows a line some seconds, at worst minutes, after it was written. A deleted execution's lines are hidden at
+    once; Azure removes them when the table's retention is over.
+
+    Attributes:
+        ingestion_endpoint: ``https://NAME.REGION.ingest.monitor.azure.com``, of the rule or its endpoint.
+        rule_id: the rule's immutable id, ``dcr-...``.
+        workspace_id: the Log Analytics workspace's id (a UUID).
+        query_endpoint: where to read.
+    """
+
+    ingestion_endpoint: str
+    rule_id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9-]+$")
+    workspace_id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9-]+$")
+    stream: str = "Custom-KitaruLogs_CL"
+    table: str = "KitaruLogs_CL"
+    query_endpoint: str = "https://api.loganalytics.io"
+
+    @field_validator("ingestion_endpoint", "query_endpoint")
+    @classmethod
+    def _endpoint_is_url(cls, value: str) -> str:
+        return _url(value) or value
+
+    @field_validator("stream")
+    @classmethod
+    def _stream_fits(cls, value: str) -> str:
+        if not _STREAM.fullmatch(value):
+            raise ValueError("a stream's name is `Custom-` and letters, digits, underscores")
+        return value
+
+    @field_validator("table")
+    @classmethod
+    def _table_fits(cls, value: str) -> str:
+        if not _TABLE.fullmatch(value):
+            raise ValueError("a table's name is made of letters, digits and underscores")
+        return value
 
 
 class AzureKeyVaultConfig(WorkspaceConfig):

@@ -39,6 +39,14 @@ def _components(register: Register) -> None:
         shown=("uri=location",),
     )
     register.component(
+        "log_store",
+        "azure-monitor",
+        config="kitaru_azure.config:AzureMonitorConfig",
+        implementation="kitaru_azure.log_store:AzureMonitorLogStore",
+        install=_INSTALL,
+        shown=("table", "workspace_id"),
+    )
+    register.component(
         "secret_store",
         "azure-key-vault",
         config="kitaru_azure.config:AzureKeyVaultConfig",

@@ -19,10 +19,13 @@ from kitaru_azure.errors import azure_errors
 if TYPE_CHECKING:
     from azure.containerregistry import ContainerRegistryClient
     from azure.keyvault.secrets import SecretClient
+    from azure.monitor.ingestion import LogsIngestionClient
+    from azure.monitor.query import LogsQueryClient
 
     from kitaru_azure.config import (
         AzureBlobConfig,
         AzureKeyVaultConfig,
+        AzureMonitorConfig,
         AzureRegistryConfig,
         WorkspaceConfig,
     )
@@ -180,6 +183,22 @@ def secret_client(config: AzureKeyVaultConfig) -> SecretClient:
         cast("Any", credential(config.credentials)),
         verify_challenge_resource=config.verify_challenge_resource,
         **CLIENT_OPTIONS,
+    )
+
+
+def ingestion_client(config: AzureMonitorConfig) -> LogsIngestionClient:
+    """The client that writes log lines."""
+    from azure.monitor.ingestion import LogsIngestionClient
+
+    return LogsIngestionClient(config.ingestion_endpoint, cast("Any", credential(config.credentials)), **CLIENT_OPTIONS)
+
+
+def query_client(config: AzureMonitorConfig) -> LogsQueryClient:
+    """The client that reads log lines."""
+    from azure.monitor.query import LogsQueryClient
+
+    return LogsQueryClient(
+        cast("Any", credential(config.credentials)), endpoint=config.query_endpoint, **CLIENT_OPTIONS
     )
 
 

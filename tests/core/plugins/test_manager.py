@@ -89,7 +89,7 @@ def test_an_implementation_that_cannot_be_imported_says_what_to_install(tmp_path
     assert "pip install needy[sdk]" in out
 
 
-@pytest.mark.parametrize("name", ["azure-monitor", "unheard-of"])
+@pytest.mark.parametrize("name", ["azure-files", "unheard-of"])
 def test_what_nobody_supplies(name: str) -> None:
     with pytest.raises(KitaruPluginError, match=f"no available plugin supplies the artifact_store flavor `{name}`"):
         plugin_manager().flavor("artifact_store", name)
