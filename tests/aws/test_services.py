@@ -8,6 +8,8 @@ from uuid import uuid4
 import pytest
 from tests.aws.conftest import REGION, SECRET
 
+from kitaru import KitaruClient, checkpoint, flow
+from kitaru.config import set_global_log_store
 from kitaru.errors import KitaruBackendError, KitaruUsageError
 from kitaru.journal.log_records import LogRecord
 from kitaru.plugins.manager import plugin_manager
@@ -17,7 +19,7 @@ from kitaru.testing.conformance import (
     LogStoreConformance,
     SecretStoreConformance,
 )
-from kitaru_aws.config import AwsConfig
+from kitaru_aws.config import AwsConfig, CloudWatchConfig
 from kitaru_aws.session import client
 
 NOWHERE = "http://127.0.0.1:9"
@@ -79,6 +81,37 @@ def test_a_line_that_is_never_taken(aws: dict[str, Any]) -> None:
     store = made("log_store", "cloudwatch", aws)
     with pytest.raises(KitaruUsageError, match="too large for CloudWatch"):
         store.append(str(uuid4()), [LogRecord(1, "INFO", "é" * 140_000, "stdout")])
+
+
+@checkpoint
+def speak(words: str) -> str:
+    print(words)
+    return words
+
+
+@flow
+def talk(words: str) -> str:
+    return speak(words)
+
+
+def test_a_user_can_prefer_it(aws: dict[str, Any], moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kitaru log-store set cloudwatch --endpoint ...`: lines of flows on any stack go there."""
+    for name, value in (("ACCESS_KEY_ID", "A"), ("SECRET_ACCESS_KEY", SECRET), ("DEFAULT_REGION", REGION)):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    group = f"/flows/{uuid4().hex}"
+    set_global_log_store("cloudwatch", endpoint=f"{moto}{group}")
+    handle = talk.run("hello")
+    assert handle.wait() == "hello"
+    assert [one.message for one in KitaruClient().executions.logs(handle.exec_id)] == ["hello"]
+    streams = client("logs", AwsConfig(**aws)).describe_log_streams(logGroupName=group)["logStreams"]
+    assert [one["logStreamName"] for one in streams] == [handle.exec_id]
+
+
+def test_what_an_endpoint_stands_for() -> None:
+    config = CloudWatchConfig(endpoint="https://logs.eu-west-1.amazonaws.com/my/group/")  # type: ignore[call-arg]
+    assert (config.region, config.log_group, config.endpoint_url) == ("eu-west-1", "/my/group", None)
+    plain = CloudWatchConfig(endpoint="https://logs.eu-west-1.amazonaws.com")  # type: ignore[call-arg]
+    assert plain.log_group == "/kitaru/executions"
 
 
 class TestEcr(ContainerRegistryConformance):

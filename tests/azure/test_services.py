@@ -18,6 +18,7 @@ from kitaru.testing.conformance import (
     SecretStoreConformance,
 )
 from kitaru_azure import log_store
+from kitaru_azure.config import AzureMonitorConfig
 from kitaru_azure.secret_store import name_of, vault_name
 
 NOWHERE = "https://127.0.0.1:9"
@@ -90,6 +91,15 @@ def test_a_page_ends_with_a_whole_line(
     exec_id = str(uuid4())
     store.append(exec_id, lines)
     assert store.read(exec_id) == lines, "each line has three parts, a page holds two of them and one part more"
+
+
+def test_what_an_endpoint_stands_for() -> None:
+    """What `kitaru log-store set azure-monitor --endpoint ...` gives."""
+    address = "https://name.westeurope.ingest.monitor.azure.com"
+    config = AzureMonitorConfig(endpoint=f"{address}/dcr-1/w-1")  # type: ignore[call-arg]
+    assert (config.ingestion_endpoint, config.rule_id, config.workspace_id) == (address, "dcr-1", "w-1")
+    with pytest.raises(KitaruUsageError, match="RULE_ID/WORKSPACE_ID"):
+        made("log_store", "azure-monitor", {"endpoint": address})
 
 
 class TestContainerRegistry(ContainerRegistryConformance):

@@ -18,6 +18,7 @@ from kitaru.testing.conformance import (
     LogStoreConformance,
     SecretStoreConformance,
 )
+from kitaru_gcp.config import CloudLoggingConfig
 
 NOWHERE = "http://127.0.0.1:9"
 REGISTRY = f"europe-west1-docker.pkg.dev/{PROJECT}/flows"
@@ -82,6 +83,16 @@ def test_people_find_lines_by_message_and_severity(gcp: dict[str, Any], google: 
     ]
     with pytest.raises(KitaruUsageError, match="too large for Cloud Logging"):
         store.append(exec_id, [LogRecord(1, "INFO", "x" * 300_000, "stdout")])
+
+
+def test_what_an_endpoint_stands_for(google: FakeGoogle) -> None:
+    """What `kitaru log-store set cloud-logging --endpoint ...` gives."""
+    config = CloudLoggingConfig(endpoint=f"https://logging.googleapis.com/projects/{PROJECT}")  # type: ignore[call-arg]
+    assert (config.project, config.log_name, config.endpoint_url) == (PROJECT, "kitaru", None)
+    other = CloudLoggingConfig(endpoint=f"{google.url}/projects/{PROJECT}/logs/mine")  # type: ignore[call-arg]
+    assert (other.log_name, other.endpoint_url) == ("mine", google.url)
+    with pytest.raises(KitaruUsageError, match="projects/PROJECT"):
+        made("log_store", "cloud-logging", {"endpoint": "https://logging.googleapis.com"})
 
 
 class TestArtifactRegistry(ContainerRegistryConformance):

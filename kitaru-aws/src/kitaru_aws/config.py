@@ -10,10 +10,11 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGISTRY = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+_LOGS_HOST = re.compile(r"logs\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+")
 
 
@@ -93,10 +94,26 @@ class EcrConfig(AwsConfig):
 
 
 class CloudWatchConfig(AwsConfig):
-    """Runtime logs in CloudWatch Logs: ``log_group`` is made when it is not there; one stream per execution."""
+    """Runtime logs in CloudWatch Logs: ``log_group`` is made when it is not there; one stream per execution.
+
+    ``endpoint``, which ``kitaru log-store set cloudwatch`` gives, stands for all of it:
+    ``https://logs.REGION.amazonaws.com``, with the log group behind it if it is another one.
+    """
 
     log_group: str = "/kitaru/executions"
     retention_days: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_endpoint(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "endpoint" not in values:
+            return values
+        rest = {name: value for name, value in values.items() if name != "endpoint"}
+        parts = urlsplit(str(values["endpoint"]))
+        found = _LOGS_HOST.fullmatch(parts.hostname or "")
+        place = {"region": found[1]} if found else {"endpoint_url": f"{parts.scheme}://{parts.netloc}"}
+        group = parts.path.rstrip("/")
+        return {**place, **({"log_group": group} if group else {}), **rest}
 
     @field_validator("log_group")
     @classmethod

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -140,6 +140,9 @@ class AzureMonitorConfig(AzureConfig):
         rule_id: the rule's immutable id, ``dcr-...``.
         workspace_id: the Log Analytics workspace's id (a UUID).
         query_endpoint: where to read.
+
+    ``endpoint``, which ``kitaru log-store set azure-monitor`` gives, stands for all of it: the ingestion endpoint with
+    ``/RULE_ID/WORKSPACE_ID`` behind it.
     """
 
     ingestion_endpoint: str
@@ -148,6 +151,19 @@ class AzureMonitorConfig(AzureConfig):
     stream: str = "Custom-KitaruLogs_CL"
     table: str = "KitaruLogs_CL"
     query_endpoint: str = "https://api.loganalytics.io"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_endpoint(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "endpoint" not in values:
+            return values
+        rest = {name: value for name, value in values.items() if name != "endpoint"}
+        parts = urlsplit(str(values["endpoint"]))
+        ids = parts.path.strip("/").split("/")
+        if len(ids) != 2:
+            raise ValueError("endpoint must be https://NAME.REGION.ingest.monitor.azure.com/RULE_ID/WORKSPACE_ID")
+        place = {"ingestion_endpoint": f"{parts.scheme}://{parts.netloc}", "rule_id": ids[0], "workspace_id": ids[1]}
+        return {**place, **rest}
 
     @field_validator("ingestion_endpoint", "query_endpoint")
     @classmethod

@@ -10,7 +10,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _PROJECT = re.compile(r"[a-z][a-z0-9.:-]{3,62}[a-z0-9]")
@@ -85,9 +85,27 @@ class ArtifactRegistryConfig(GcpConfig):
 
 
 class CloudLoggingConfig(ProjectConfig):
-    """Runtime logs in Cloud Logging, under the log ``log_name`` of the project."""
+    """Runtime logs in Cloud Logging, under the log ``log_name`` of the project.
+
+    ``endpoint``, which ``kitaru log-store set cloud-logging`` gives, stands for all of it:
+    ``https://logging.googleapis.com/projects/PROJECT``, with ``/logs/NAME`` behind it if it is another log.
+    """
 
     log_name: str = "kitaru"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_endpoint(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "endpoint" not in values:
+            return values
+        rest = {name: value for name, value in values.items() if name != "endpoint"}
+        parts = urlsplit(str(values["endpoint"]))
+        found = re.fullmatch(r"/projects/([^/]+)(?:/logs/([^/]+))?/?", parts.path)
+        if found is None:
+            raise ValueError("endpoint must be https://logging.googleapis.com/projects/PROJECT")
+        own = parts.hostname == "logging.googleapis.com"
+        place = {"project": found[1]} | ({} if own else {"endpoint_url": f"{parts.scheme}://{parts.netloc}"})
+        return {**place, **({"log_name": found[2]} if found[2] else {}), **rest}
 
     @field_validator("log_name")
     @classmethod
