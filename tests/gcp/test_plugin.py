@@ -34,7 +34,8 @@ def test_help_listing_and_rules_load_no_sdk() -> None:
         for arguments in (["--help"], ["plugins", "list"], ["stack", "create", "--help"], ["stack", "list"]):
             assert CliRunner().invoke(cli, arguments).exit_code == 0
         assert CliRunner().invoke(cli, ["stack", "create", "x", "--type", "vertex"]).exit_code == 1
-        print(sorted({name.partition(".")[0] for name in sys.modules} & {"google", "requests", "grpc"}))
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        print(sorted(loaded & {"google", "googleapiclient", "requests", "grpc"}))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kitaru_gcp.config import project_of
 from kitaru_gcp.errors import gcp_errors
-from kitaru_gcp.session import Service, signed_in
+from kitaru_gcp.session import Service, execute, signed_in
 
 if TYPE_CHECKING:
     from kitaru_gcp.config import ArtifactRegistryConfig
@@ -17,7 +17,7 @@ class ArtifactRegistry:
 
     def __init__(self, config: ArtifactRegistryConfig) -> None:
         self._config = config
-        self._service = Service("https://artifactregistry.googleapis.com", config)
+        self._service = Service("artifactregistry", "v1", config)
 
     @property
     def uri(self) -> str:
@@ -37,14 +37,16 @@ class ArtifactRegistry:
         self.login()
         missing = "there is no such repository: make it first, or look at its name"
         with gcp_errors(f"reading the container registry {self._config.uri}", missing=missing):
-            self._service.call("GET", f"v1/{self._place()}")
+            execute(self._asked())
 
-    def _place(self) -> str:
-        """The repository, or the project where the address names none: as the interface names it."""
+    def _asked(self) -> Any:
+        """The question for the repository, or for the project's places where the address names none."""
+        locations = self._service().projects().locations()
         host, _, path = self._config.uri.partition("/")
         project = project_of(self._config.uri)
         location, found, _ = host.partition("-docker.pkg.dev")
         repository = path.partition("/")[2].partition("/")[0]
         if found and repository:
-            return f"projects/{project}/locations/{location}/repositories/{repository}"
-        return f"projects/{project}/locations"
+            name = f"projects/{project}/locations/{location}/repositories/{repository}"
+            return locations.repositories().get(name=name)
+        return locations.list(name=f"projects/{project}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from kitaru.errors import KitaruBackendError, KitaruError
 
@@ -12,15 +12,6 @@ SIGN_IN = (
     "sign in with `gcloud auth application-default login`, or give the stack credentials: "
     "`gcp-service-account:/path/key.json`"
 )
-
-
-class GcpAnswerError(Exception):
-    """A service answered with an error: ``status`` is HTTP's, ``code`` Google's own, such as ``NOT_FOUND``."""
-
-    def __init__(self, status: int, code: str | None) -> None:
-        super().__init__(f"{status} {code or ''}".strip())
-        self.status = status
-        self.code = code
 
 
 @contextmanager
@@ -45,36 +36,48 @@ def backend_error(error: BaseException, doing: str, *, missing: str = "it is not
 
 def status_of(error: BaseException) -> int | None:
     """HTTP's status of a service's answer; None when it has not answered."""
-    status: Any = getattr(error, "status", None)
-    if status is None:
-        status = getattr(error, "code", None)
+    for found in (getattr(error, "status_code", None), getattr(error, "code", None)):
+        if isinstance(found, int):
+            return int(found)
+    return None
+
+
+def code_of(error: BaseException) -> str | None:
+    """Google's own code of a service's answer, such as ``NOT_FOUND``; None when it has none."""
     try:
-        return int(status) if status is not None else None
-    except (TypeError, ValueError):
+        code = json.loads(getattr(error, "content", b""))["error"]["status"]
+    except (ValueError, KeyError, TypeError):
         return None
+    return code if isinstance(code, str) and code.replace("_", "").isalpha() else None
 
 
 def reason_of(error: BaseException, *, missing: str = "it is not there") -> str:
     """Why it failed, for people."""
-    names = {one.__name__ for seen in (error, error.__cause__, error.__context__) if seen for one in type(seen).__mro__}
+    chain = [seen for seen in (error, error.__cause__, error.__context__) if seen is not None]
+    names = {one.__name__ for seen in chain for one in type(seen).__mro__}
     if "DefaultCredentialsError" in names:
         return f"no credentials were found; {SIGN_IN}"
     if {"RefreshError", "MalformedError", "GoogleAuthError"} & names and "TransportError" not in names:
         return f"the credentials were refused, or have expired; {SIGN_IN}"
     status = status_of(error)
     if status is not None:
-        return _answer(status, getattr(error, "code", None), missing)
+        return _answer(status, code_of(error), missing)
     if "FileNotFoundError" in names:
         return _answer(404, None, missing)
-    if {"Timeout", "TimeoutError", "FSTimeoutError"} & names:
+    if {"Timeout", "TimeoutError"} & names:
         return "no answer in time. Look at the address, the network and the firewall"
-    if {"ConnectionError", "ClientError", "TransportError", "OSError"} & names and "PermissionError" not in names:
+    if {
+        "ConnectionError",
+        "ServerNotFoundError",
+        "TransportError",
+        "OSError",
+    } & names and "PermissionError" not in names:
         return "no answer from its address. Look at the name in the address, the network and the firewall"
     return type(error).__name__
 
 
-def _answer(status: int, code: Any, missing: str) -> str:
-    shown = f"{status} {code}" if isinstance(code, str) else str(status)
+def _answer(status: int, code: str | None, missing: str) -> str:
+    shown = f"{status} {code}" if code is not None else str(status)
     if status == 401:
         return f"the credentials were refused, or have expired ({shown}); {SIGN_IN}"
     if status == 403:

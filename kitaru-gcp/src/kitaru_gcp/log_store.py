@@ -15,8 +15,8 @@ from kitaru.errors import KitaruError, KitaruLogRetrievalError, KitaruUsageError
 from kitaru.journal.log_records import LogRecord
 from kitaru.stack import log_lines
 from kitaru.stack.log_lines import check_exec_id
-from kitaru_gcp.errors import GcpAnswerError, gcp_errors, reason_of
-from kitaru_gcp.session import Service
+from kitaru_gcp.errors import gcp_errors, reason_of, status_of
+from kitaru_gcp.session import Service, execute
 
 if TYPE_CHECKING:
     from kitaru_gcp.config import CloudLoggingConfig
@@ -36,14 +36,14 @@ class CloudLoggingStore:
 
     def __init__(self, config: CloudLoggingConfig) -> None:
         self._config = config
-        self._service = Service("https://logging.googleapis.com", config)
+        self._service = Service("logging", "v2", config)
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         log = self._log(exec_id)
         for entries in _batches(records):
             with self._errors("writing runtime logs"):
                 body = {"logName": log, "resource": {"type": "global"}, "entries": entries}
-                self._service.call("POST", "v2/entries:write", body)
+                execute(self._service().entries().write(body=body))
 
     def read(
         self, exec_id: str, *, call_id: str | None = None, after: int = 0, limit: int | None = None
@@ -64,9 +64,9 @@ class CloudLoggingStore:
         log = self._log(exec_id)
         with self._errors("deleting runtime logs"):
             try:
-                self._service.call("DELETE", f"v2/{log}")
-            except GcpAnswerError as error:
-                if error.status != 404:
+                execute(self._service().projects().logs().delete(logName=log))
+            except Exception as error:
+                if status_of(error) != 404:
                     raise
 
     def _entries(self, log: str) -> Iterator[dict[str, Any]]:
@@ -77,7 +77,7 @@ class CloudLoggingStore:
             "pageSize": _PAGE,
         }
         while True:
-            page = self._service.call("POST", "v2/entries:list", body)
+            page = execute(self._service().entries().list(body=body))
             yield from page.get("entries", ())
             token = page.get("nextPageToken")
             if not token:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruBackendError, KitaruNotFoundError, KitaruUsageError
 from kitaru.stack.components import check_secret_name, check_secret_values
-from kitaru_gcp.errors import GcpAnswerError, gcp_errors
-from kitaru_gcp.session import Service
+from kitaru_gcp.errors import gcp_errors, status_of
+from kitaru_gcp.session import Service, execute
 
 if TYPE_CHECKING:
     from kitaru_gcp.config import SecretManagerConfig
@@ -32,15 +32,15 @@ class SecretManagerStore:
 
     def __init__(self, config: SecretManagerConfig) -> None:
         self._config = config
-        self._service = Service("https://secretmanager.googleapis.com", config)
+        self._service = Service("secretmanager", "v1", config)
 
     def get(self, name: str) -> dict[str, str]:
         place = self._place(name)
         with self._errors(f"reading the secret `{name}`"):
             try:
-                answer = self._service.call("GET", f"v1/{place}/versions/latest:access")
-            except GcpAnswerError as error:
-                if error.status == 404:
+                answer = execute(self._secrets.versions().access(name=f"{place}/versions/latest"))
+            except Exception as error:
+                if status_of(error) == 404:
                     raise _missing(name) from None
                 raise
         try:
@@ -64,38 +64,37 @@ class SecretManagerStore:
         version = {"payload": {"data": base64.b64encode(data).decode()}}
         with self._errors(f"writing the secret `{name}`"):
             try:
-                added = self._service.call("POST", f"v1/{place}:addVersion", version)
-            except GcpAnswerError as error:
-                if error.status != 404:
+                added = execute(self._secrets.addVersion(parent=place, body=version))
+            except Exception as error:
+                if status_of(error) != 404:
                     raise
                 self._create(place, name)
-                added = self._service.call("POST", f"v1/{place}:addVersion", version)
+                added = execute(self._secrets.addVersion(parent=place, body=version))
             self._destroy_before(place, str(added["name"]))
 
     def list(self) -> list[str]:
-        found, token = [], ""
+        found = []
         with self._errors("listing the secrets"):
-            while True:
-                page = self._service.call(
-                    "GET",
-                    f"v1/projects/{self._config.project}/secrets",
-                    filter=f"labels.{_LABEL}:*",
-                    pageToken=token,
-                )
+            request = self._secrets.list(parent=f"projects/{self._config.project}", filter=f"labels.{_LABEL}:*")
+            while request is not None:
+                page = execute(request)
                 found += [self._name(one) for one in page.get("secrets", ())]
-                token = str(page.get("nextPageToken") or "")
-                if not token:
-                    return sorted(name for name in found if name is not None)
+                request = self._secrets.list_next(request, page)
+        return sorted(name for name in found if name is not None)
 
     def delete(self, name: str) -> None:
         place = self._place(name)
         with self._errors(f"removing the secret `{name}`"):
             try:
-                self._service.call("DELETE", f"v1/{place}")
-            except GcpAnswerError as error:
-                if error.status == 404:
+                execute(self._secrets.delete(name=place))
+            except Exception as error:
+                if status_of(error) == 404:
                     raise _missing(name) from None
                 raise
+
+    @property
+    def _secrets(self) -> Any:
+        return self._service().projects().secrets()
 
     def _create(self, place: str, name: str) -> None:
         parent, _, secret_id = place.rpartition("/secrets/")
@@ -105,20 +104,20 @@ class SecretManagerStore:
             "annotations": {_ANNOTATION: name},
         }
         try:
-            self._service.call("POST", f"v1/{parent}/secrets", body, secretId=secret_id)
-        except GcpAnswerError as error:
-            if error.status != 409:  # somebody else has just made it
+            execute(self._secrets.create(parent=parent, secretId=secret_id, body=body))
+        except Exception as error:
+            if status_of(error) != 409:  # somebody else has just made it
                 raise
 
     def _destroy_before(self, place: str, kept: str) -> None:
         """Values that were replaced shall not stay readable."""
-        page = self._service.call("GET", f"v1/{place}/versions", filter="state:ENABLED")
+        page = execute(self._secrets.versions().list(parent=place, filter="state:ENABLED"))
         for one in page.get("versions", ()):
             if _number(one["name"]) < _number(kept):
                 try:
-                    self._service.call("POST", f"v1/{one['name']}:destroy", {})
-                except GcpAnswerError as error:
-                    if error.status not in (400, 404):  # somebody else has done it
+                    execute(self._secrets.versions().destroy(name=one["name"], body={}))
+                except Exception as error:
+                    if status_of(error) not in (400, 404):  # somebody else has done it
                         raise
 
     def _place(self, name: str) -> str:

@@ -1,6 +1,6 @@
 """Google Cloud's services, from a component's settings: with bounded timeouts, and their own address if they have one.
 
-Their JSON interfaces are used through ``google-auth``: the gRPC libraries cannot be used in a forked child.
+Other than storage they are used through Google's API client library: gRPC cannot be used in a forked child.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from kitaru_gcp.errors import GcpAnswerError, gcp_errors
+from kitaru_gcp.errors import gcp_errors
 
 if TYPE_CHECKING:
     from kitaru_gcp.config import GcpConfig, GcsConfig
 
 TIMEOUT_SECONDS = (5, 20)
+_CALL_SECONDS = 15
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
@@ -34,47 +35,46 @@ def signed_in(config: GcpConfig) -> Any:
 
 
 class Service:
-    """One of Google's JSON interfaces. Thread-safe; a forked child makes its own connection."""
+    """One of Google's JSON interfaces, as its API client library knows it. Thread-safe, also in forked children."""
 
-    def __init__(self, address: str, config: GcpConfig) -> None:
-        self._address = config.endpoint_url or address
-        self._config = config
+    def __init__(self, name: str, version: str, config: GcpConfig, *, location: str | None = None) -> None:
+        self._name, self._version, self._config = name, version, config
+        self._endpoint = config.endpoint_url
+        if self._endpoint is None and location is not None:
+            self._endpoint = f"https://{location}-{name}.googleapis.com"
         self._local = threading.local()
 
-    def call(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:
-        """The JSON that ``method path`` gives.
-
-        Raises GcpAnswerError for an answer that is an error, and what google-auth and requests raise.
-        """
-        response = self._session().request(
-            method,
-            f"{self._address}/{path}",
-            params={name: value for name, value in query.items() if value},
-            json=body,
-            timeout=TIMEOUT_SECONDS,
-            max_allowed_time=60,
-        )
-        if response.status_code >= 400:
-            raise GcpAnswerError(response.status_code, _code(response))
-        found: dict[str, Any] = response.json() if response.content else {}
-        return found
-
-    def _session(self) -> Any:
+    def __call__(self) -> Any:
+        """The interface. Raises KitaruBackendError when there are no credentials."""
+        # Its connection belongs to one thread of one process.
         made = getattr(self._local, "made", None)
         if made is None or made[0] != os.getpid():
-            from google.auth.transport import requests
-
-            transport: Any = requests
-            made = self._local.made = (os.getpid(), transport.AuthorizedSession(signed_in(self._config)))
+            made = self._local.made = (os.getpid(), self._build())
         return made[1]
 
+    def _build(self) -> Any:
+        import google_auth_httplib2
+        import httplib2
+        from googleapiclient.discovery import build
 
-def _code(response: Any) -> str | None:
+        http = google_auth_httplib2.AuthorizedHttp(signed_in(self._config), http=httplib2.Http(timeout=_CALL_SECONDS))
+        return build(
+            self._name,
+            self._version,
+            http=http,
+            client_options={"api_endpoint": f"{self._endpoint}/"} if self._endpoint is not None else None,
+            static_discovery=True,
+            cache_discovery=False,
+        )
+
+
+def execute(request: Any) -> dict[str, Any]:
+    """What a request gives; what may pass is tried once more. Raises what the library raises."""
     try:
-        code = response.json()["error"]["status"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return code if isinstance(code, str) and code.replace("_", "").isalpha() else None
+        found: dict[str, Any] = request.execute(num_retries=1)
+    finally:
+        request.http.close()  # the library leaves its connections to the garbage collector
+    return found
 
 
 def storage_client(config: GcsConfig) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from kitaru.errors import KitaruError
 from kitaru.stack.credentials import Credentials, Probe
 from kitaru_gcp.config import ArtifactRegistryConfig, GcpConfig, GcsConfig, GkeConfig, VertexConfig
 from kitaru_gcp.container_registry import ArtifactRegistry
 from kitaru_gcp.errors import gcp_errors
-from kitaru_gcp.session import Service, signed_in
+from kitaru_gcp.session import TIMEOUT_SECONDS, Service, execute, signed_in, storage_client
 
 
 def verify_gke(settings: Mapping[str, Mapping[str, Any]], credentials: Credentials) -> list[Probe]:
@@ -52,22 +51,24 @@ def _token(config: GcpConfig) -> None:
 
 
 def _cluster(config: GkeConfig) -> None:
-    service = Service("https://container.googleapis.com", config)
+    service = Service("container", "v1", config)
+    name = f"projects/{config.project}/locations/{config.region}/clusters/{config.cluster}"
     with gcp_errors(f"looking at the cluster {config.cluster}", missing="there is no such cluster"):
-        service.call("GET", f"v1/projects/{config.project}/locations/{config.region}/clusters/{quote(config.cluster)}")
+        execute(service().projects().locations().clusters().get(name=name))
 
 
 def _jobs(config: VertexConfig) -> None:
-    service = Service(f"https://{config.location}-aiplatform.googleapis.com", config)
+    service = Service("aiplatform", "v1", config, location=config.location)
+    parent = f"projects/{config.project}/locations/{config.location}"
     with gcp_errors(f"looking at Vertex AI in {config.location}", missing="there is no such region or project"):
-        service.call("GET", f"v1/projects/{config.project}/locations/{config.location}/pipelineJobs", pageSize="1")
+        execute(service().projects().locations().pipelineJobs().list(parent=parent, pageSize=1))
 
 
 def _bucket(config: GcsConfig) -> None:
-    service = Service("https://storage.googleapis.com", config)
     missing = "there is no such bucket: make it first, or look at its name"
     with gcp_errors(f"looking at the bucket {config.bucket}", missing=missing):
-        service.call("GET", f"storage/v1/b/{config.bucket}/o", maxResults="1")
+        pages = storage_client(config).list_blobs(config.bucket, max_results=1, timeout=TIMEOUT_SECONDS)
+        next(iter(pages), None)
 
 
 def _probe(what: str, look: Callable[[], None]) -> Probe:
