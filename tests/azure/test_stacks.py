@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -169,6 +172,17 @@ def test_a_token_that_is_over_is_told_before_anybody_is_asked(account: dict[str,
         KitaruClient().stacks.create(
             "prod", "azureml", **{**account, "credentials": f"azure-access-token:a.{claims}.b"}
         )
+
+
+def test_without_credentials_it_says_how_to_sign_in_and_no_more(account: dict[str, Any]) -> None:
+    """In a process of its own, as a user sees it: the library's own account of what it tried is not shown."""
+    told = {name: value for name, value in account.items() if name not in ("credentials", "extra")}
+    flags = [part for name, value in told.items() for part in (f"--{name.replace('_', '-')}", value)]
+    command = [sys.executable, "-m", "kitaru", "stack", "create", "prod", "--type", "azureml", *flags]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AZURE_")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    assert done.returncode == 1 and "no credentials that work were found; sign in with `az login`" in done.stderr
+    assert len(done.stderr.splitlines()) == 3, done.stderr
 
 
 def test_a_typing_error_in_an_option(account: dict[str, Any]) -> None:

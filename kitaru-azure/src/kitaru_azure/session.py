@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
         AzureRegistryConfig,
         WorkspaceConfig,
     )
+
+# What its libraries log goes where the program's own logging sends it; nowhere else, such as among a command's errors.
+logging.getLogger("azure").addHandler(logging.NullHandler())
 
 MANAGEMENT_URL = "https://management.azure.com"
 #: Of every request: tries are at most ``retry_total + 1``, so a call to an address that is dead ends within a minute.
