@@ -119,7 +119,7 @@ def test_what_several_packages_supply_names_them_all() -> None:
 
 def test_a_package_that_is_installed_but_does_not_supply_it_yet() -> None:
     with pytest.raises(KitaruPluginError, match=r"kitaru-azure \S+ does not.*pip install -U 'kitaru\[azure\]'"):
-        plugin_manager().flavor("log_store", "azure-monitor")
+        plugin_manager().flavor("orchestrator", "aks")
 
 
 def test_a_uri_belongs_to_the_provider_of_its_scheme(acme: PluginManager) -> None:
