@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from kitaru.errors import KitaruError, KitaruLogRetrievalError, KitaruUsageError
 from kitaru.journal.log_records import LogRecord
 from kitaru.stack import log_lines
+from kitaru.stack.clients import PerProcess
 from kitaru.stack.log_lines import check_exec_id
 from kitaru_aws.errors import aws_errors, code_of, reason_of
-from kitaru_aws.session import Client
+from kitaru_aws.session import client
 
 if TYPE_CHECKING:
     from kitaru_aws.config import CloudWatchConfig
@@ -33,7 +34,7 @@ class CloudWatchLogStore:
 
     def __init__(self, config: CloudWatchConfig) -> None:
         self._config = config
-        self._client = Client("logs", config)
+        self._client = PerProcess(lambda: client("logs", config))
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         check_exec_id(exec_id)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruBackendError, KitaruNotFoundError, KitaruUsageError
+from kitaru.stack.clients import PerProcess
 from kitaru.stack.components import check_secret_name, check_secret_values
 from kitaru_aws.errors import aws_errors, code_of
-from kitaru_aws.session import Client
+from kitaru_aws.session import client
 
 if TYPE_CHECKING:
     from kitaru_aws.config import SecretsManagerConfig
@@ -26,7 +27,7 @@ class SecretsManagerStore:
 
     def __init__(self, config: SecretsManagerConfig) -> None:
         self._config = config
-        self._client = Client("secretsmanager", config)
+        self._client = PerProcess(lambda: client("secretsmanager", config))
 
     def get(self, name: str) -> dict[str, str]:
         place = self._place(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from kitaru_aws.errors import aws_errors
@@ -67,17 +66,3 @@ def file_system(config: S3Config) -> Any:
     )
     system.retries = 2  # its own, around those of the client
     return system
-
-
-class Client:
-    """A boto3 client that is made when it is first needed, anew in a forked child. Thread-safe, as they are."""
-
-    def __init__(self, service: str, config: AwsConfig, *, region: str | None = None) -> None:
-        self._service, self._config, self._region = service, config, region
-        self._made: tuple[int, Any] | None = None
-
-    def __call__(self) -> Any:
-        made = self._made
-        if made is None or made[0] != os.getpid():
-            made = self._made = (os.getpid(), client(self._service, self._config, region=self._region))
-        return made[1]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote
 
 from kitaru.errors import KitaruArtifactNotFoundError
+from kitaru.stack.clients import PerProcess
 from kitaru.stack.fsspec_store import PART_BYTES, encoded_key, full_reads, object_name
 from kitaru_azure.config import split_uri
 from kitaru_azure.errors import azure_errors, code_of
@@ -37,9 +36,7 @@ class AzureBlobStore:
         place = split_uri(config.uri)
         self._container = place.container
         self._root = f"{place.container}/{place.path}".strip("/")
-        self._made: tuple[int, Any] | None = None
-        self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
+        self._connected = PerProcess(lambda: container_client(config))
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         """See ``ArtifactStore``."""
@@ -132,16 +129,7 @@ class AzureBlobStore:
 
     @property
     def _client(self) -> Any:
-        made = self._made
-        if made is None or made[0] != os.getpid():
-            with self._lock:
-                made = self._made
-                if made is None or made[0] != os.getpid():
-                    made = self._made = (os.getpid(), container_client(self._config))
-        return made[1]
-
-    def _forget(self) -> None:
-        self._made, self._lock = None, threading.Lock()
+        return self._connected()
 
     def _name(self, key: str) -> str:
         # A dot at the end of a part would be lost on the way.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kitaru.errors import KitaruBackendError, KitaruLogRetrievalError
 from kitaru.journal.log_records import LogRecord
 from kitaru.stack import log_lines
+from kitaru.stack.clients import PerProcess
 from kitaru.stack.log_lines import check_exec_id
 from kitaru_azure.errors import azure_errors
 from kitaru_azure.session import ingestion_client, query_client
@@ -38,7 +38,8 @@ class AzureMonitorLogStore:
 
     def __init__(self, config: AzureMonitorConfig) -> None:
         self._config = config
-        self._made: tuple[int, Any, Any] | None = None
+        self._ingestion = PerProcess(lambda: ingestion_client(config))
+        self._queries = PerProcess(lambda: query_client(config))
 
     def append(self, exec_id: str, records: Sequence[LogRecord]) -> None:
         check_exec_id(exec_id)
@@ -67,9 +68,9 @@ class AzureMonitorLogStore:
         check_exec_id(exec_id)
         self._upload([_row(exec_id, _position(time.time_ns(), 0, ""), "", 0, 0)], "hiding runtime logs")
 
-    def _upload(self, rows: list[dict[str, Any]], doing: str) -> None:
+    def _upload(self, rows: list[MutableMapping[str, Any]], doing: str) -> None:
         with self._errors(doing, _WRITE_ROLE, "there is no such data collection rule or stream"):
-            self._clients()[0].upload(self._config.rule_id, self._config.stream, rows)
+            self._ingestion().upload(self._config.rule_id, self._config.stream, rows)
 
     def _rows(self, exec_id: str) -> Iterator[tuple[str, str, int, int]]:
         """The rows of an execution, by position and part: so many at a time, whole lines each."""
@@ -80,7 +81,7 @@ class AzureMonitorLogStore:
                 f"| sort by Position asc, Part asc | take {_PAGE_ROWS} | project Position, Record, Part, Parts"
             )
             with self._errors("reading runtime logs", _READ_ROLE, "there is no such workspace or table"):
-                answer = self._clients()[1].query_workspace(self._config.workspace_id, query, timespan=None)
+                answer = self._queries().query_workspace(self._config.workspace_id, query, timespan=None)
             tables = answer.tables if hasattr(answer, "tables") else answer.partial_data
             rows = [tuple(row) for row in tables[0].rows]
             full = len(rows) == _PAGE_ROWS
@@ -92,19 +93,13 @@ class AzureMonitorLogStore:
                 return
             last = str(rows[-1][0])
 
-    def _clients(self) -> tuple[Any, Any]:
-        made = self._made
-        if made is None or made[0] != os.getpid():  # its connections are of no use in a forked child
-            made = self._made = (os.getpid(), ingestion_client(self._config), query_client(self._config))
-        return made[1], made[2]
-
     def _errors(self, doing: str, role: str, missing: str) -> AbstractContextManager[None]:
         return azure_errors(f"{doing} of Azure Monitor (table {self._config.table})", role=role, missing=missing)
 
 
-def _requests(exec_id: str, records: Sequence[LogRecord]) -> Iterator[list[dict[str, Any]]]:
+def _requests(exec_id: str, records: Sequence[LogRecord]) -> Iterator[list[MutableMapping[str, Any]]]:
     now, sender = time.time_ns(), token_hex(4)
-    rows: list[dict[str, Any]] = []
+    rows: list[MutableMapping[str, Any]] = []
     size = 0
     for number, record in enumerate(records):
         text = log_lines.dump(record).rstrip("\n")
@@ -123,7 +118,7 @@ def _position(now: int, number: int, sender: str) -> str:
     return f"{now:020}-{sender}-{number:08}"
 
 
-def _row(exec_id: str, position: str, record: str, part: int, parts: int) -> dict[str, Any]:
+def _row(exec_id: str, position: str, record: str, part: int, parts: int) -> MutableMapping[str, Any]:
     moment = datetime.now(UTC).isoformat()
     return {
         "TimeGenerated": moment,

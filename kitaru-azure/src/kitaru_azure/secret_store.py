@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruBackendError, KitaruNotFoundError, KitaruUsageError
+from kitaru.stack.clients import PerProcess
 from kitaru.stack.components import check_secret_name, check_secret_values
 from kitaru_azure.errors import azure_errors
+from kitaru_azure.session import secret_client
 
 if TYPE_CHECKING:
-    from azure.keyvault.secrets import SecretClient
-
     from kitaru_azure.config import AzureKeyVaultConfig
 
 _NAME_MAX = 127
@@ -37,7 +36,7 @@ class AzureKeyVaultSecretStore:
 
     def __init__(self, config: AzureKeyVaultConfig) -> None:
         self._config = config
-        self._made: tuple[int, SecretClient] | None = None
+        self._client = PerProcess(lambda: secret_client(config))
 
     def get(self, name: str) -> dict[str, str]:
         from azure.core.exceptions import ResourceNotFoundError
@@ -113,14 +112,6 @@ class AzureKeyVaultSecretStore:
                 if error.status_code not in (404, 409):
                     raise
                 time.sleep(0.2)
-
-    def _client(self) -> SecretClient:
-        from kitaru_azure.session import secret_client
-
-        made = self._made
-        if made is None or made[0] != os.getpid():  # its connections are of no use in a forked child
-            made = self._made = (os.getpid(), secret_client(self._config))
-        return made[1]
 
     def _errors(self, doing: str) -> Any:
         return azure_errors(f"{doing} of {self._where}", role=_ROLE, missing="there is no such vault or secret")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote
 
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruError
+from kitaru.stack.clients import PerThread
 from kitaru.stack.fsspec_store import PART_BYTES, encoded_key, full_reads, object_name
 from kitaru_gcp.errors import backend_error
 from kitaru_gcp.session import TIMEOUT_SECONDS, storage_client
@@ -29,7 +28,7 @@ class GcsArtifactStore:
 
     def __init__(self, config: GcsConfig) -> None:
         self._config = config
-        self._local = threading.local()
+        self._connected = PerThread(lambda: storage_client(config))  # its connections belong to one thread
 
     def put(self, key: str, data: bytes | BinaryIO) -> None:
         """See ``ArtifactStore``."""
@@ -120,11 +119,7 @@ class GcsArtifactStore:
 
     @property
     def _client(self) -> Any:
-        # Its connections belong to one thread of one process.
-        made = getattr(self._local, "made", None)
-        if made is None or made[0] != os.getpid():
-            made = self._local.made = (os.getpid(), storage_client(self._config))
-        return made[1]
+        return self._connected()
 
     def _blob(self, key: str) -> Any:
         name = object_name(key, self._config.root).partition("/")[2]

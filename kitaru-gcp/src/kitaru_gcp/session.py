@@ -6,10 +6,9 @@ Other than storage they are used through Google's API client library: gRPC canno
 from __future__ import annotations
 
 import json
-import os
-import threading
 from typing import TYPE_CHECKING, Any
 
+from kitaru.stack.clients import PerThread
 from kitaru_gcp.errors import gcp_errors
 
 if TYPE_CHECKING:
@@ -42,15 +41,11 @@ class Service:
         self._endpoint = config.endpoint_url
         if self._endpoint is None and location is not None:
             self._endpoint = f"https://{location}-{name}.googleapis.com"
-        self._local = threading.local()
+        self._built = PerThread(self._build)  # its connection belongs to one thread
 
     def __call__(self) -> Any:
         """The interface. Raises KitaruBackendError when there are no credentials."""
-        # Its connection belongs to one thread of one process.
-        made = getattr(self._local, "made", None)
-        if made is None or made[0] != os.getpid():
-            made = self._local.made = (os.getpid(), self._build())
-        return made[1]
+        return self._built()
 
     def _build(self) -> Any:
         import google_auth_httplib2

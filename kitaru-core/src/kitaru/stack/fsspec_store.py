@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import builtins
 import io
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote
 
 from kitaru.errors import KitaruArtifactNotFoundError, KitaruError, KitaruUsageError
+from kitaru.stack.clients import PerProcess
 from kitaru.stack.components import check_key
 
 #: A stream goes in parts of this size, and is read ahead by as much.
@@ -34,9 +33,7 @@ class FsspecArtifactStore:
 
     def __init__(self, root: str) -> None:
         self._root = root.strip("/")
-        self._client: tuple[int, Any] | None = None
-        self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
+        self._connected = PerProcess(self.connect)
 
     # -- for subclasses ---------------------------------------------------------------------------------------------
 
@@ -120,16 +117,7 @@ class FsspecArtifactStore:
 
     @property
     def _fs(self) -> Any:
-        client = self._client
-        if client is None or client[0] != os.getpid():
-            with self._lock:
-                client = self._client
-                if client is None or client[0] != os.getpid():
-                    client = self._client = (os.getpid(), self.connect())
-        return client[1]
-
-    def _forget(self) -> None:
-        self._client, self._lock = None, threading.Lock()
+        return self._connected()
 
     def _path(self, key: str) -> str:
         return object_name(key, self._root)
