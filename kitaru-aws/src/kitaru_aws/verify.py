@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kitaru.errors import KitaruError
-from kitaru.stack.credentials import Credentials, Probe
+from kitaru.stack.credentials import Credentials, Probe, look
 from kitaru_aws.config import AwsConfig, EcrConfig, EksConfig, S3Config, SageMakerConfig
 from kitaru_aws.container_registry import EcrContainerRegistry
 from kitaru_aws.errors import aws_errors
@@ -17,38 +16,30 @@ def verify_eks(settings: Mapping[str, Mapping[str, Any]], credentials: Credentia
     """Probes of a `kubernetes` stack on AWS."""
     del credentials  # every component's settings have them
     config = EksConfig(**settings["orchestrator"])
-    return _looked(config, settings, lambda: _probe(f"cluster {config.cluster}", lambda: _cluster(config)))
+    own = (f"cluster {config.cluster}", lambda: _cluster(config))
+    return look(lambda: _sign_in(config), own, *_shared(settings))
 
 
 def verify_sagemaker(settings: Mapping[str, Mapping[str, Any]], credentials: Credentials) -> list[Probe]:
     """Probes of a `sagemaker` stack."""
     del credentials
     config = SageMakerConfig(**settings["orchestrator"])
-    what = f"execution role {config.execution_role}"
-    return _looked(config, settings, lambda: _probe(what, lambda: _role(config)))
+    own = (f"execution role {config.execution_role}", lambda: _role(config))
+    return look(lambda: _sign_in(config), own, *_shared(settings))
 
 
-def _looked(config: AwsConfig, settings: Mapping[str, Mapping[str, Any]], own: Callable[[], Probe]) -> list[Probe]:
-    """All probes; those behind the sign-in only when that worked: each would only say the same, after its timeouts."""
-    signed_in = _signed_in(config)
-    return [signed_in] if signed_in.error is not None else [signed_in, own(), *_shared(settings)]
-
-
-def _shared(settings: Mapping[str, Mapping[str, Any]]) -> list[Probe]:
+def _shared(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Callable[[], None]]]:
     store = S3Config(**settings["artifact_store"])
     registry = EcrContainerRegistry(EcrConfig(**settings["container_registry"]))
     return [
-        _probe(f"artifact store s3://{store.bucket}", lambda: _bucket(store)),
-        _probe(f"container registry {registry.uri}", registry.verify),
+        (f"artifact store s3://{store.bucket}", lambda: _bucket(store)),
+        (f"container registry {registry.uri}", registry.verify),
     ]
 
 
-def _signed_in(config: AwsConfig) -> Probe:
-    def ask() -> None:
-        with aws_errors("signing in to AWS"):
-            client("sts", AwsConfig(region=config.region, credentials=config.credentials)).get_caller_identity()
-
-    return _probe("credentials", ask)
+def _sign_in(config: AwsConfig) -> None:
+    with aws_errors("signing in to AWS"):
+        client("sts", AwsConfig(region=config.region, credentials=config.credentials)).get_caller_identity()
 
 
 def _cluster(config: EksConfig) -> None:
@@ -65,11 +56,3 @@ def _role(config: SageMakerConfig) -> None:
 def _bucket(config: S3Config) -> None:
     with aws_errors(f"looking at the bucket {config.bucket}"):
         client("s3", config).list_objects_v2(Bucket=config.bucket, MaxKeys=1)
-
-
-def _probe(what: str, look: Callable[[], None]) -> Probe:
-    try:
-        look()
-    except KitaruError as error:
-        return Probe(what, str(error))
-    return Probe(what)

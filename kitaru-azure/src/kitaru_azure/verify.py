@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from kitaru.errors import KitaruError
-from kitaru.stack.credentials import Credentials, Probe
+from kitaru.stack.credentials import Credentials, Probe, look
 from kitaru_azure.artifact_store import AzureBlobStore
 from kitaru_azure.config import AzureBlobConfig, AzureMLOrchestratorConfig, AzureRegistryConfig, WorkspaceConfig
 from kitaru_azure.container_registry import AzureContainerRegistry
@@ -14,10 +13,7 @@ from kitaru_azure.session import sign_in, workspace_parts
 
 
 def verify_azureml(settings: Mapping[str, Mapping[str, Any]], credentials: Credentials) -> list[Probe]:
-    """Probes of an `azureml` stack; those behind the sign-in only when that worked: each would only say the same."""
-    signed_in = _probe("credentials", lambda: sign_in(credentials.settings()))
-    if signed_in.error is not None:
-        return [signed_in]
+    """Probes of an `azureml` stack."""
     orchestrator = AzureMLOrchestratorConfig(**settings["orchestrator"])
     blob = AzureBlobConfig(**settings["artifact_store"])
     workspace = WorkspaceConfig(
@@ -28,17 +24,9 @@ def verify_azureml(settings: Mapping[str, Mapping[str, Any]], credentials: Crede
         credentials=orchestrator.credentials,
     )
     registry = AzureContainerRegistry(AzureRegistryConfig(**settings["container_registry"]))
-    return [
-        signed_in,
-        _probe(f"AzureML workspace {orchestrator.workspace}", lambda: workspace_parts(workspace)),
-        _probe(f"artifact store {blob.uri}", AzureBlobStore(blob).verify),
-        _probe(f"container registry {registry.uri}", registry.verify),
-    ]
-
-
-def _probe(what: str, look: Callable[[], object]) -> Probe:
-    try:
-        look()
-    except KitaruError as error:
-        return Probe(what, str(error))
-    return Probe(what)
+    return look(
+        lambda: sign_in(credentials.settings()),
+        (f"AzureML workspace {orchestrator.workspace}", lambda: workspace_parts(workspace)),
+        (f"artifact store {blob.uri}", AzureBlobStore(blob).verify),
+        (f"container registry {registry.uri}", registry.verify),
+    )

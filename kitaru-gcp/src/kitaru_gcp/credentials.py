@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 from kitaru.errors import KitaruUsageError
-from kitaru.stack.credentials import IMPLICIT, Credentials
+from kitaru.stack.credentials import Credentials, split_method
 
 SERVICE_ACCOUNT = "service-account"
 
-_ACCOUNT_FORM = "gcp-service-account:/path/key.json"
-_FORMS = f"`{IMPLICIT}` or `{_ACCOUNT_FORM}`"
+_FORM = "gcp-service-account:/path/key.json"
 
 
 def parse_credentials(text: str | None) -> Credentials:
@@ -21,21 +20,13 @@ def parse_credentials(text: str | None) -> Credentials:
 
     Raises KitaruUsageError, which quotes no value: anything may be the secret.
     """
-    stripped = (text or "").strip()
-    if not stripped or stripped.lower() == IMPLICIT:
-        return Credentials()
-    method, separator, value = stripped.partition(":")
-    if not separator:
-        raise KitaruUsageError(f"these credentials are none for Google Cloud: use {_FORMS}.")
-    method = method.strip().lower()
-    if method == "gcp-service-account":
-        return _service_account(value.strip())
-    raise KitaruUsageError(f"unknown credentials method `{method:.40}` for Google Cloud: use {_FORMS}.")
+    found = split_method(text, "Google Cloud", {"gcp-service-account": _FORM})
+    return Credentials() if found is None else _service_account(found[1])
 
 
 def _service_account(path: str) -> Credentials:
     if not path:
-        raise KitaruUsageError(f"`gcp-service-account` needs the path of a key: use `{_ACCOUNT_FORM}`.")
+        raise KitaruUsageError(f"`gcp-service-account` needs the path of a key: use `{_FORM}`.")
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, RuntimeError, ValueError) as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kitaru.errors import KitaruError
-from kitaru.stack.credentials import Credentials, Probe
+from kitaru.stack.credentials import Credentials, Probe, look
 from kitaru_gcp.config import ArtifactRegistryConfig, GcpConfig, GcsConfig, GkeConfig, VertexConfig
 from kitaru_gcp.container_registry import ArtifactRegistry
 from kitaru_gcp.errors import gcp_errors
@@ -17,33 +16,28 @@ def verify_gke(settings: Mapping[str, Mapping[str, Any]], credentials: Credentia
     """Probes of a `kubernetes` stack on Google Cloud."""
     del credentials  # every component's settings have them
     config = GkeConfig(**settings["orchestrator"])
-    return _looked(config, settings, lambda: _probe(f"cluster {config.cluster}", lambda: _cluster(config)))
+    own = (f"cluster {config.cluster}", lambda: _cluster(config))
+    return look(lambda: _sign_in(config), own, *_shared(settings))
 
 
 def verify_vertex(settings: Mapping[str, Mapping[str, Any]], credentials: Credentials) -> list[Probe]:
     """Probes of a `vertex` stack."""
     del credentials
     config = VertexConfig(**settings["orchestrator"])
-    what = f"Vertex AI in {config.location}"
-    return _looked(config, settings, lambda: _probe(what, lambda: _jobs(config)))
+    own = (f"Vertex AI in {config.location}", lambda: _jobs(config))
+    return look(lambda: _sign_in(config), own, *_shared(settings))
 
 
-def _looked(config: GcpConfig, settings: Mapping[str, Mapping[str, Any]], own: Callable[[], Probe]) -> list[Probe]:
-    """All probes; those behind the sign-in only when that worked: each would only say the same, after its timeouts."""
-    token = _probe("credentials", lambda: _token(config))
-    return [token] if token.error is not None else [token, own(), *_shared(settings)]
-
-
-def _shared(settings: Mapping[str, Mapping[str, Any]]) -> list[Probe]:
+def _shared(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Callable[[], None]]]:
     store = GcsConfig(**settings["artifact_store"])
     registry = ArtifactRegistry(ArtifactRegistryConfig(**settings["container_registry"]))
     return [
-        _probe(f"artifact store gs://{store.bucket}", lambda: _bucket(store)),
-        _probe(f"container registry {registry.uri}", registry.verify),
+        (f"artifact store gs://{store.bucket}", lambda: _bucket(store)),
+        (f"container registry {registry.uri}", registry.verify),
     ]
 
 
-def _token(config: GcpConfig) -> None:
+def _sign_in(config: GcpConfig) -> None:
     from google.auth.transport.requests import Request
 
     with gcp_errors("signing in to Google Cloud"):
@@ -69,11 +63,3 @@ def _bucket(config: GcsConfig) -> None:
     with gcp_errors(f"looking at the bucket {config.bucket}", missing=missing):
         pages = storage_client(config).list_blobs(config.bucket, max_results=1, timeout=TIMEOUT_SECONDS)
         next(iter(pages), None)
-
-
-def _probe(what: str, look: Callable[[], None]) -> Probe:
-    try:
-        look()
-    except KitaruError as error:
-        return Probe(what, str(error))
-    return Probe(what)

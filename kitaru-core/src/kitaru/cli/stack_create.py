@@ -101,7 +101,7 @@ def _request(name: str | None, options: dict[str, Any]) -> ManageStackCreateRequ
         given,
         activate=not options["no_activate"] and told.get("activate", True),
         verify=not options["no_verify"] and told.get("verify", True),
-        component_overrides=merge_component_overrides(files.overrides_of(told), extra),
+        component_overrides=merge_component_overrides(told.get("extra"), extra),
         async_enabled=options["async_mode"] or told.get("async", False),
         labels=CLI_STACK_OPTION_LABELS,
     )

@@ -13,7 +13,6 @@ from kitaru.plugins.declarations import StackType as Declared
 from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import Component, Place
 from kitaru.stack.credentials import Credentials
-from kitaru.stack.engine import EngineStack
 from kitaru.stack.overrides import StackComponentConfigOverrides, deep_merge
 from kitaru.stack.remote_specs import RemoteStackSpec
 from kitaru.stack.stacks import made_with
@@ -28,7 +27,6 @@ class Assembly:
     fields: Mapping[str, str]
     components: tuple[Component, ...]
     credentials: Credentials | None
-    engine: EngineStack | None
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """What each component is made with, by its kind."""
@@ -59,8 +57,9 @@ def assemble(spec: RemoteStackSpec | None, overrides: StackComponentConfigOverri
     made: Sequence[Component] = declared.make_components(fields, place)
     components = tuple(_overridden(one, overrides) for one in made)
     _refuse_overrides_of_nothing(declared, components, overrides)
-    engine = declared.engine_stack(fields, credentials) if spec is not None else None
-    return Assembly(declared, fields, components, credentials, engine)
+    if spec is not None:
+        declared.engine_stack(fields, credentials)  # refuses what the engine could not be told
+    return Assembly(declared, fields, components, credentials)
 
 
 def check_settings(parts: Assembly) -> None:
@@ -99,7 +98,7 @@ def _declared(stack_type: str, provider: str | None) -> Declared:
 
 
 def _overridden(component: Component, overrides: StackComponentConfigOverrides) -> Component:
-    if component.kind not in StackComponentTarget.__members__.values():
+    if component.kind not in list(StackComponentTarget):
         return component
     more = overrides.of(StackComponentTarget(component.kind))
     return Component(component.kind, component.flavor, deep_merge(component.settings, more), component.credentials)

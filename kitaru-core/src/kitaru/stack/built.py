@@ -10,7 +10,7 @@ from typing import Any, cast
 from kitaru.errors import KitaruPluginError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.stack.components import ArtifactStore, LogStore, Orchestrator, Place, SecretStore
-from kitaru.stack.records import DEFAULT, DEFAULT_ID, FILE_NAME, Stack
+from kitaru.stack.records import DEFAULT, FILE_NAME, Stack, is_default
 from kitaru.stack.stacks import component_settings, every, find, select
 
 
@@ -99,7 +99,7 @@ class Stacks:
 
         Raises KitaruUsageError for a blank name, KitaruStateError when there is none of it.
         """
-        if name in (DEFAULT, DEFAULT_ID):
+        if name is not None and is_default(name):
             return self.find(None)
         if name is not None:
             return self._known(select(name, self.place))

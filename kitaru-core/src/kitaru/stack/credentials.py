@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from kitaru.errors import KitaruError, KitaruUsageError
 
 IMPLICIT = "implicit"
 
@@ -40,3 +42,44 @@ class Probe:
 
     what: str
     error: str | None = None
+
+
+def split_method(text: str | None, cloud: str, forms: Mapping[str, str]) -> tuple[str, str] | None:
+    """Method (lower case) and value of ``METHOD:VALUE``; None stands for ``implicit``, which a blank text means too.
+
+    Args:
+        text: what the user wrote.
+        cloud: whose credentials they are, for people.
+        forms: how each method is written, by its name; several names may share a form.
+
+    Raises KitaruUsageError for a text of no such form, of which no value is quoted: anything may be the secret.
+    """
+    stripped = (text or "").strip()
+    if not stripped or stripped.lower() == IMPLICIT:
+        return None
+    *most, last = (f"`{form}`" for form in dict.fromkeys((IMPLICIT, *forms.values())))
+    told = f"use {', '.join(most)} or {last}."
+    method, separator, value = stripped.partition(":")
+    if not separator:
+        raise KitaruUsageError(f"these credentials are none for {cloud}: {told}")
+    method = method.strip().lower()
+    if method not in forms:
+        raise KitaruUsageError(f"unknown credentials method `{method:.40}` for {cloud}: {told}")
+    return method, value.strip()
+
+
+def look(sign_in: Callable[[], object], *others: tuple[str, Callable[[], object]]) -> list[Probe]:
+    """Probes of the sign-in and of what ``others`` name: each raises KitaruError when it is not as it should be.
+
+    Those behind the sign-in only when that worked: each would only say the same, after its timeouts.
+    """
+    signed_in = _probe("credentials", sign_in)
+    return [signed_in, *(_probe(*one) for one in others if signed_in.error is None)]
+
+
+def _probe(what: str, attempt: Callable[[], object]) -> Probe:
+    try:
+        attempt()
+    except KitaruError as error:
+        return Probe(what, str(error))
+    return Probe(what)

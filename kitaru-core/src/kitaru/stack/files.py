@@ -8,7 +8,7 @@ from typing import Any
 
 from kitaru.errors import KitaruUsageError
 from kitaru.stack.labels import CLI_STACK_OPTION_LABELS
-from kitaru.stack.overrides import StackComponentConfigOverrides, normalize_component_overrides_mapping
+from kitaru.stack.overrides import normalize_component_overrides_mapping
 from kitaru.stack.types import catalog
 
 _FLAGS = ("activate", "verify", "async")
@@ -45,12 +45,6 @@ def read(path: str | Path) -> dict[str, Any]:
             raise KitaruUsageError(f"Stack config file '{path}' gives one option twice: '{given[name]}' and '{key}'.")
         given[name] = key
     return {name: _checked(name, key, content[key], path) for name, key in given.items() if content[key] is not None}
-
-
-def overrides_of(options: Mapping[str, Any]) -> StackComponentConfigOverrides | None:
-    """The ``extra`` of a file's options, if there is one."""
-    found = options.get("extra")
-    return found if isinstance(found, StackComponentConfigOverrides) else None
 
 
 def _parsed(path: Path) -> dict[Any, Any]:

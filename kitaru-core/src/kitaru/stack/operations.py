@@ -54,22 +54,32 @@ def list_stack_entries() -> list[StackListEntry]:
 
 def current() -> StackInfo:
     """The stack that a flow without one of its own would run on now: the one that settings name, or the active one."""
-    chosen = stacks.select(configured.resolve().stack, place())
-    return _info(chosen, records.read(place().directory).active)
+    settings = configured.resolve()
+    here = Place(settings.config_directory, settings.durability)
+    return _info(stacks.select(settings.stack, here), records.read(here.directory).active)
 
 
 def use(selector: str) -> StackInfo:
     """Make a stack the active one. Raises KitaruUsageError (blank), KitaruStateError (there is none)."""
     here = place()
-    chosen = stacks.select(stacks.check_selector(selector), here)
+    selector = stacks.check_selector(selector)
 
     def activate(draft: records.Draft) -> StackInfo:
-        if chosen.id != DEFAULT_ID and chosen.id not in draft.book.stacks:
-            raise stacks.not_found(selector.strip(), here.directory)
-        draft.activate(chosen if chosen.id != DEFAULT_ID else None)
+        if records.is_default(selector):
+            draft.activate(None)
+            return StackInfo(DEFAULT_ID, DEFAULT, True)
+        chosen = _named(draft, selector, here)
+        draft.activate(chosen)
         return StackInfo(chosen.id, chosen.name, True)
 
     return records.change(here.directory, activate)
+
+
+def _named(draft: records.Draft, selector: str, here: Place) -> Stack:
+    found = draft.book.named(selector)
+    if found is None:
+        raise stacks.not_found(selector, here.directory)
+    return found
 
 
 def show(selector: str) -> StackDetails:
@@ -201,7 +211,7 @@ def _check_name(name: str) -> str:
 
 def _refuse_taken(book: records.Book, name: str) -> None:
     # A name that is another stack's id would hide behind it.
-    if name in (DEFAULT, DEFAULT_ID) or book.named(name) is not None:
+    if records.is_default(name) or book.named(name) is not None:
         raise KitaruStateError(f"Stack '{name}' already exists. Activate it with `kitaru stack use {name}`.")
 
 
@@ -256,13 +266,11 @@ def delete(selector: str, *, recursive: bool = False, force: bool = False) -> St
     """
     here = place()
     selector = stacks.check_selector(selector)
-    if selector in (DEFAULT, DEFAULT_ID):
+    if records.is_default(selector):
         raise KitaruUsageError("The stack 'default' is always there: it cannot be deleted.")
 
-    def remove(draft: records.Draft) -> StackDeleteResult:
-        stack = draft.book.named(selector)
-        if stack is None:
-            raise stacks.not_found(selector, here.directory)
+    def remove(draft: records.Draft) -> tuple[Stack, StackDeleteResult]:
+        stack = _named(draft, selector, here)
         active = draft.book.active == stack.id
         if active and not force:
             raise KitaruStateError(
@@ -272,13 +280,11 @@ def delete(selector: str, *, recursive: bool = False, force: bool = False) -> St
         if active:
             draft.activate(None)
         draft.delete(stack)
-        given_up = recursive and stack.managed
-        deleted = _component_labels(stack)
-        return StackDeleteResult(stack.name, deleted if given_up else (), DEFAULT if active else None, recursive)
+        given_up = _component_labels(stack) if recursive and stack.managed else ()
+        return stack, StackDeleteResult(stack.name, given_up, DEFAULT if active else None, recursive)
 
-    gone = records.read(here.directory).named(selector)
-    result = records.change(here.directory, remove)
-    if recursive and gone is not None and gone.has_secrets:
+    gone, result = records.change(here.directory, remove)
+    if recursive and gone.has_secrets:
         _forget(stacks.own_secrets(here), records.secret_name(gone.id))
     return result
 

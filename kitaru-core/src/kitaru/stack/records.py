@@ -76,6 +76,11 @@ class Book:
         return self.stacks.get(selector) or next(by_name, None)
 
 
+def is_default(selector: str) -> bool:
+    """Whether a name or id is that of the default stack."""
+    return selector in (DEFAULT, DEFAULT_ID)
+
+
 def secret_name(stack_id: str) -> str:
     """Under which name the secret parts of a stack's credentials are kept."""
     return f"{SECRET_PREFIX}{stack_id}"

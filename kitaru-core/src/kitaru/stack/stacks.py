@@ -36,7 +36,7 @@ def select(selector: str | None, place: Place) -> Stack:
         book = records.read(place.directory)
         return book.stacks[book.active] if book.active is not None else default(place)
     selector = check_selector(selector)
-    if selector in (DEFAULT, DEFAULT_ID):
+    if records.is_default(selector):
         return default(place)
     found = records.read(place.directory).named(selector)
     if found is None:
