@@ -52,6 +52,23 @@ def test_listing_plugins_and_commands_loads_no_sdk(command: list[str]) -> None:
     assert not (loaded - loaded_after("")) & {*BEHIND_PLUGINS, "rich", "asyncio"}
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["list"], 0),
+        (["create", "--help"], 0),
+        *((["create", "x", "--type", stack_type], 1) for stack_type in ("sagemaker", "vertex", "azureml")),
+    ],
+)
+def test_rules_of_stacks_load_no_sdk(command: list[str], code: int) -> None:
+    loaded = loaded_after(
+        "from kitaru.cli.main import main\n"
+        f"try:\n    main({['stack', *command]!r})\nexcept SystemExit as ended:\n    assert (ended.code or 0) == {code}"
+    )
+    sdks = {*SDKS, "google", "googleapiclient", "requests", "grpc", "msal", "s3fs", "fsspec"}
+    assert not (loaded - loaded_after("")) & sdks
+
+
 def test_importing_has_no_side_effect_on_logging_and_streams() -> None:
     code = (
         "import logging, sys\nbefore = list(logging.getLogger().handlers), sys.stdout, sys.stderr, sys.excepthook\n"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 from tests.aws.conftest import SECRET
+from tests.emulators.uses import break_an_upload, use_in_a_forked_child
 
-from kitaru.errors import KitaruBackendError, KitaruError, KitaruUsageError
+from kitaru.errors import KitaruBackendError, KitaruUsageError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.testing.conformance import ArtifactStoreConformance, FlavorSettings
 from kitaru_aws.config import S3Config
@@ -73,35 +73,12 @@ def test_what_lies_beside_the_root_is_not_seen(settings: dict[str, Any], bucket:
 
 
 def test_an_upload_that_breaks_leaves_no_parts(settings: dict[str, Any], bucket: str) -> None:
-    class Torn:
-        left = 20
-
-        def read(self, size: int) -> bytes:
-            self.left -= 1
-            if self.left < 0:
-                raise OSError("the source broke")
-            return b"x" * size
-
-    torn: Any = Torn()
-    with pytest.raises((OSError, KitaruError)):
-        store(settings).put("large", torn)
-    uploads = client("s3", S3Config(**settings)).list_multipart_uploads(Bucket=bucket)
-    assert "Uploads" not in uploads and not store(settings).exists("large")
+    break_an_upload(store(settings))
+    assert "Uploads" not in client("s3", S3Config(**settings)).list_multipart_uploads(Bucket=bucket)
 
 
 def test_a_forked_child_has_a_client_of_its_own(settings: dict[str, Any]) -> None:
-    one = store(settings)
-    one.put("parent", b"x")
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            one.put("child", one.get("parent"))
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert list(one.list()) == ["child", "parent"]
+    use_in_a_forked_child(store(settings))
 
 
 @pytest.mark.parametrize(

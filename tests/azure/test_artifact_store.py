@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.azure.conftest import KEY
+from tests.emulators.uses import break_an_upload, use_in_a_forked_child
 
-from kitaru.errors import KitaruBackendError, KitaruError, KitaruUsageError
+from kitaru.errors import KitaruBackendError, KitaruUsageError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.testing.conformance import ArtifactStoreConformance, FlavorSettings
 from kitaru_azure.artifact_store import AzureBlobStore
@@ -71,35 +71,11 @@ def test_a_container_that_is_missing_is_no_missing_value(settings: dict[str, Any
 
 
 def test_an_upload_that_breaks_leaves_nothing(settings: dict[str, Any]) -> None:
-    class Torn:
-        left = 20
-
-        def read(self, size: int) -> bytes:
-            self.left -= 1
-            if self.left < 0:
-                raise OSError("the source broke")
-            return b"x" * size
-
-    torn: Any = Torn()
-    one = store(settings)
-    with pytest.raises((OSError, KitaruError)):
-        one.put("large", torn)
-    assert not one.exists("large") and list(one.list()) == []
+    break_an_upload(store(settings))
 
 
 def test_a_forked_child_has_a_client_of_its_own(settings: dict[str, Any]) -> None:
-    one = store(settings)
-    one.put("parent", b"x")
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            one.put("child", one.get("parent"))
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert list(one.list()) == ["child", "parent"]
+    use_in_a_forked_child(store(settings))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from google.api_core.exceptions import PreconditionFailed
+from tests.emulators.uses import break_an_upload, use_in_a_forked_child
 from tests.gcp.conftest import PROJECT
 
-from kitaru.errors import KitaruBackendError, KitaruError, KitaruUsageError
+from kitaru.errors import KitaruBackendError, KitaruUsageError
 from kitaru.plugins.manager import plugin_manager
 from kitaru.testing.conformance import ArtifactStoreConformance, FlavorSettings
 from kitaru_gcp.artifact_store import GcsArtifactStore
@@ -113,20 +114,11 @@ def test_a_bucket_that_is_missing_is_no_missing_value(settings: dict[str, Any]) 
 
 
 def test_an_upload_that_breaks_leaves_nothing(settings: dict[str, Any]) -> None:
-    class Torn:
-        left = 20
+    break_an_upload(store(settings))
 
-        def read(self, size: int) -> bytes:
-            self.left -= 1
-            if self.left < 0:
-                raise OSError("the source broke")
-            return b"x" * size
 
-    torn: Any = Torn()
-    one = store(settings)
-    with pytest.raises((OSError, KitaruError)):
-        one.put("large", torn)
-    assert not one.exists("large") and list(one.list()) == []
+def test_a_forked_child_has_a_client_of_its_own(settings: dict[str, Any]) -> None:
+    use_in_a_forked_child(store(settings))
 
 
 def test_a_revoked_account_is_told(settings: dict[str, Any], account: str, private_key: str) -> None:
