@@ -81,9 +81,12 @@ class EcrConfig(AwsConfig):
     """Images in Elastic Container Registry.
 
     ``uri``: ``ACCOUNT.dkr.ecr.REGION.amazonaws.com``, or with ``/repository`` behind it. The region is the URI's.
+    ``registry_url``: where the registry itself answers, default ``https://`` and its host; with an ``endpoint_url``
+    alone, only that is asked.
     """
 
     uri: str
+    registry_url: str | None = None
 
     @field_validator("uri")
     @classmethod

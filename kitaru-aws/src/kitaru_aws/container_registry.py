@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from kitaru.stack.registries import sign_in
 from kitaru_aws.config import registry_parts
 from kitaru_aws.errors import aws_errors
 from kitaru_aws.session import client
@@ -33,8 +34,8 @@ class EcrContainerRegistry:
         return user, password
 
     def verify(self) -> None:
-        """Get a login token, and look at the repository where the address names one."""
-        self.login()
+        """Get a login token, show it to the registry, and look at the repository where the address names one."""
+        sign_in(self._config, *self.login())
         account, region, repository = registry_parts(self._config.uri)
         with aws_errors(f"reading the container registry {self._config.uri}"):
             ecr = client("ecr", self._config, region=region)

@@ -72,9 +72,15 @@ class GcsConfig(GcpConfig):
 
 
 class ArtifactRegistryConfig(GcpConfig):
-    """Images in Artifact Registry. ``uri``: ``REGION-docker.pkg.dev/PROJECT/REPOSITORY``."""
+    """Images in Artifact Registry.
+
+    ``uri``: ``REGION-docker.pkg.dev/PROJECT/REPOSITORY``.
+    ``registry_url``: where the registry itself answers, default ``https://`` and its host; with an ``endpoint_url``
+    alone, only that is asked.
+    """
 
     uri: str
+    registry_url: str | None = None
 
     @field_validator("uri")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kitaru.stack.registries import sign_in
 from kitaru_gcp.config import project_of
 from kitaru_gcp.errors import gcp_errors
 from kitaru_gcp.session import Service, execute, signed_in
@@ -33,8 +34,8 @@ class ArtifactRegistry:
             return "oauth2accesstoken", str(credentials.token)
 
     def verify(self) -> None:
-        """Get an access token, and look at the repository."""
-        self.login()
+        """Get an access token, show it to the registry, and look at the repository."""
+        sign_in(self._config, *self.login())
         missing = "there is no such repository: make it first, or look at its name"
         with gcp_errors(f"reading the container registry {self._config.uri}", missing=missing):
             execute(self._asked())

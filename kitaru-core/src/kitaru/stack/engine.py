@@ -17,7 +17,7 @@ class EngineComponent:
     Attributes:
         kind: ``orchestrator``, ``artifact_store`` or ``container_registry``.
         flavor: the engine's name of the implementation, such as ``kubernetes`` or ``s3``.
-        configuration: the engine's options, as the user's overrides left them.
+        configuration: the engine's options, before what the user overrides.
         resource: what of the connector's account it uses (cluster, bucket URI, registry); None: no single thing.
     """
 
