@@ -21,6 +21,8 @@ _EXPORTS = {
     "now": "kitaru.values",
     "random": "kitaru.values",
     "uuid4": "kitaru.values",
+    "llm": "kitaru.model_calls",
+    "Budget": "kitaru.budgets",
     "log": "kitaru.metadata",
     "load": "kitaru.artifacts",
     "save": "kitaru.artifacts",
@@ -42,6 +44,7 @@ _EXPORTS = {
     "FailureOrigin": "kitaru.errors",
     "KitaruArtifactNotFoundError": "kitaru.errors",
     "KitaruBackendError": "kitaru.errors",
+    "KitaruBudgetExceededError": "kitaru.errors",
     "KitaruContextError": "kitaru.errors",
     "KitaruDivergenceError": "kitaru.errors",
     "KitaruError": "kitaru.errors",
@@ -64,6 +67,7 @@ __all__ = sorted(_EXPORTS)  # noqa: PLE0605  spelled out below for type checkers
 if TYPE_CHECKING:
     from kitaru.artifacts import load as load
     from kitaru.artifacts import save as save
+    from kitaru.budgets import Budget as Budget
     from kitaru.checkpoints import checkpoint as checkpoint
     from kitaru.checkpoints import unmapped as unmapped
     from kitaru.client import KitaruClient as KitaruClient
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from kitaru.errors import FailureOrigin as FailureOrigin
     from kitaru.errors import KitaruArtifactNotFoundError as KitaruArtifactNotFoundError
     from kitaru.errors import KitaruBackendError as KitaruBackendError
+    from kitaru.errors import KitaruBudgetExceededError as KitaruBudgetExceededError
     from kitaru.errors import KitaruContextError as KitaruContextError
     from kitaru.errors import KitaruDivergenceError as KitaruDivergenceError
     from kitaru.errors import KitaruError as KitaruError
@@ -92,6 +97,7 @@ if TYPE_CHECKING:
     from kitaru.flows import flow as flow
     from kitaru.handles import FlowHandle as FlowHandle
     from kitaru.metadata import log as log
+    from kitaru.model_calls import llm as llm
     from kitaru.runtime.effects import InDoubt as InDoubt
     from kitaru.runtime.futures import CheckpointFuture as CheckpointFuture
     from kitaru.secrets import get_secret as get_secret

@@ -10,6 +10,7 @@
         ├── KitaruContextError (RuntimeError)      a primitive used in the wrong scope
         ├── KitaruStateError (RuntimeError)        the state of an object forbids the operation
         │   ├── KitaruNotFoundError (LookupError)  no such execution
+        │   ├── KitaruBudgetExceededError          a budget for model calls has nothing left
         │   ├── KitaruInDoubtError                 an effect may have happened; nothing decides whether it may run again
         │   ├── KitaruWaitingError                 the execution is suspended; says what continues it
         │   ├── KitaruWaitExpiredError (TimeoutError)
@@ -82,6 +83,10 @@ class KitaruWaitingError(KitaruStateError):
 
 class KitaruWaitExpiredError(KitaruStateError, TimeoutError):
     """A wait passed its deadline (``expires_in``) and has no ``on_expiry`` value."""
+
+
+class KitaruBudgetExceededError(KitaruStateError):
+    """A model call was not made: a budget of its execution, or of one that started that, has nothing left."""
 
 
 class KitaruInDoubtError(KitaruStateError):

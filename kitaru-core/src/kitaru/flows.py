@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from kitaru.budgets import Budget
 from kitaru.errors import KitaruContextError, KitaruUsageError
 from kitaru.handles import FlowHandle
 from kitaru.runtime import children, entrypoint
@@ -191,6 +192,7 @@ def flow(
     retries: int | None = None,
     on_divergence: DivergencePolicy = "error",
     max_concurrency: int | None = None,
+    budget: Budget | None = None,
 ) -> Callable[[Callable[P, R]], FlowDefinition[P, R]]: ...
 def flow(
     func: Callable[..., Any] | None = None,
@@ -202,6 +204,7 @@ def flow(
     retries: int | None = None,
     on_divergence: DivergencePolicy = "error",
     max_concurrency: int | None = None,
+    budget: Budget | None = None,
 ) -> Any:
     """Make a ``def`` or ``async def`` function a flow: its checkpoints are journaled and survive crashes.
 
@@ -213,6 +216,7 @@ def flow(
         on_divergence: when a resumed flow calls a checkpoint with other inputs than recorded: ``"error"`` fails and
             says what changed, ``"rerun"`` runs that call again, ``"reuse"`` takes the recorded result.
         max_concurrency: bodies started by ``.submit``/``.map`` that run at once; default: the configured number (16).
+        budget: what its model calls, and those of the flows it starts, may spend.
 
     Raises:
         KitaruUsageError: negative ``retries``, blank ``stack``, unknown policy, a parameter with a reserved name.
@@ -226,11 +230,14 @@ def flow(
         )
     if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
         raise KitaruUsageError(f"@flow(max_concurrency={max_concurrency!r}): must be a whole number, 1 or more.")
+    if budget is not None and not isinstance(budget, Budget):
+        raise KitaruUsageError(f"@flow(budget={budget!r}): takes a kitaru.Budget, such as Budget(usd=5).")
 
     def decorate(function: Callable[..., Any]) -> FlowDefinition[Any, Any]:
         name, is_async, parameters, every = describe_function(function, "flow")
         refuse_reserved("flow", name, every, _RESERVED, "`.run()`")
-        spec = FlowSpec(name, function, is_async, parameters, on_divergence, max_concurrency, retries, cache)
+        limits = budget.document() if budget is not None else None
+        spec = FlowSpec(name, function, is_async, parameters, on_divergence, max_concurrency, retries, cache, limits)
         return FlowDefinition(spec, stack=stack, image=image)
 
     return decorate if func is None else decorate(func)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruStateError
@@ -11,6 +11,7 @@ from kitaru.statuses import ExecutionStatus
 
 if TYPE_CHECKING:
     from kitaru.runtime.kernel import Kernel
+    from kitaru.runtime.live import Piece
     from kitaru.runtime.run import Run
 
 
@@ -76,6 +77,23 @@ class FlowHandle:
             return await children.result_async(self._child)
         record = await children.ended_async(self._kernel, self._exec_id, self._run)
         return outcome.value_of(self._kernel, self._exec_id, self._run, record)
+
+    def stream(self) -> Iterator[Piece]:
+        """Pieces of the answers of its ``llm(stream=True)`` calls as they come, until the execution ends or lets go.
+
+        A reader that comes late first gets what the calls in progress have said so far. Only in the process that runs
+        the execution: elsewhere the pieces are in the runtime logs (``kitaru executions logs ID --follow``).
+
+        Raises KitaruStateError where another process runs it.
+        """
+        if self._run is None:
+            raise KitaruStateError(
+                f"execution {self._exec_id} does not run in this process. `kitaru executions logs {self._exec_id} "
+                "--follow` shows streamed answers line by line."
+            )
+        from kitaru.runtime import live
+
+        return live.channel(self._run).listen()
 
     def __repr__(self) -> str:
         return f"<FlowHandle {self._exec_id}>"

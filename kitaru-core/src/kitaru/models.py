@@ -189,7 +189,8 @@ class ChildExecution(Snapshot):
 
 class StatisticsGroup(Snapshot):
     """Executions added up: ``ended`` of them have ended, after ``seconds_mean`` on average. ``cost`` is what their
-    attempts logged, in the unit they logged it in."""
+    attempts logged, in the unit they logged it in; ``cost_reused`` is what the records that replays took over had cost.
+    """
 
     name: str
     executions: int = 0
@@ -198,6 +199,7 @@ class StatisticsGroup(Snapshot):
     seconds_mean: float | None = None
     seconds_max: float | None = None
     cost: float = 0.0
+    cost_reused: float = 0.0
 
 
 class Statistics(Snapshot):
@@ -240,7 +242,7 @@ class CheckReport(Snapshot):
 
 
 class LogEntry(Snapshot):
-    """One line of runtime log. ``timestamp`` is ISO 8601 in UTC; ``source`` is stdout, stderr or logging.
+    """One line of runtime log. ``timestamp`` is ISO 8601 in UTC; ``source`` is stdout, stderr, logging or model.
 
     ``source`` is ``place`` for what an orchestrator's own place printed before there was a kernel to capture anything;
     such lines have no timestamp.

@@ -34,7 +34,7 @@ def statistics(flow: str | None, status: str | None, since: str | None, until: s
 
         print_item("executions.statistics", to_jsonable(found, fallback_repr=False))
         return
-    headings = ("", "Executions", "Ended", "Mean", "Longest", "Cost")
+    headings = ("", "Executions", "Ended", "Mean", "Longest", "Cost", "Reused")
     for title, groups in (
         ("By flow", [*found.by_flow, found.total]),
         ("By status", found.by_status),
@@ -51,4 +51,5 @@ def _row(group: StatisticsGroup) -> tuple[str, ...]:
         duration(group.seconds_mean) if group.seconds_mean is not None else "",
         duration(group.seconds_max) if group.seconds_max is not None else "",
         f"{group.cost:.4g}" if group.cost else "",
+        f"{group.cost_reused:.4g}" if group.cost_reused else "",
     )

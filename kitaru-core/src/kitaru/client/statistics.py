@@ -49,4 +49,5 @@ def _group(name: str, tallies: Iterable[Tally]) -> StatisticsGroup:
         seconds_mean=took / ended if ended else None,
         seconds_max=max((tally.took_max for tally in listed), default=0) / 1e6 if ended else None,
         cost=sum(tally.cost for tally in listed),
+        cost_reused=sum(tally.cost_reused for tally in listed),
     )

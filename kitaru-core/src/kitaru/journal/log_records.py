@@ -10,7 +10,8 @@ class LogRecord:
     """What a body printed or logged, one line of it.
 
     ``timestamp`` is microseconds since the Unix epoch, UTC. ``level`` is a logging level's name; ``source`` is
-    ``"stdout"``, ``"stderr"`` or ``"logging"``. The call's fields are None for lines of the flow body itself.
+    ``"stdout"``, ``"stderr"``, ``"logging"`` or ``"model"`` (a streamed answer).
+    The call's fields are None for lines of the flow body itself.
     ``logger`` and what follows it are set for ``"logging"`` only.
     """
 

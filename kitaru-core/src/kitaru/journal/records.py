@@ -28,6 +28,9 @@ class EntryKind(IntEnum):
     WAITED = 13  # the flow has the end of a wait: ``output`` is its answer, ``detail["status"]`` how it ended
 
 
+#: Name of a METADATA entry that a replay has taken over with the call it belongs to: it was paid for elsewhere.
+REUSED = "reused"
+
 #: Kinds that end a call: the last such entry of a key is the call's outcome.
 OUTCOME_KINDS = frozenset((EntryKind.COMPLETED, EntryKind.FAILED, EntryKind.CANCELLED))
 
@@ -225,3 +228,4 @@ class Tally:
     took: int = 0
     took_max: int = 0
     cost: float = 0.0
+    cost_reused: float = 0.0

@@ -1,7 +1,8 @@
 """Statistics over executions: how many, how long, at what cost; by flow, status and day.
 
 Costs are what ``kitaru.log()`` recorded: per call and attempt the latest ``cost`` or, where a call logged none, the
-``cost`` (or ``cost_usd``) of each of its ``llm_calls``. Attempts that failed have cost money too, and count.
+``cost`` (or ``cost_usd``) of each of its ``llm_calls``. Attempts that failed have cost money too, and count. What a
+replay took over with the calls it reused was paid for by its original, and is added up apart.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Tally
+from kitaru.journal.records import REUSED, Entry, EntryKind, ExecutionRecord, Tally
 
 DAY_MICROSECONDS = 86_400_000_000
 
@@ -20,30 +21,30 @@ WITH chosen AS (
     FROM executions WHERE {where}
 ),
 noted AS (
-    SELECT exec_no, key, attempt, seq, detail FROM entries
+    SELECT exec_no, key, attempt, seq, detail, name = 'reused' AS reused FROM entries
     WHERE kind = 9 AND json_valid(detail) AND exec_no IN (SELECT no FROM chosen)
 ),
 plain AS (
-    SELECT exec_no, key, attempt, json_extract(detail, '$.cost') AS cost, max(seq) FROM noted
-    WHERE json_type(detail, '$.cost') IN ('integer', 'real') GROUP BY exec_no, key, attempt
+    SELECT exec_no, key, attempt, reused, json_extract(detail, '$.cost') AS cost, max(seq) FROM noted
+    WHERE json_type(detail, '$.cost') IN ('integer', 'real') GROUP BY exec_no, key, attempt, reused
 ),
 called AS (
-    SELECT exec_no, noted.key, attempt, max(seq),
+    SELECT exec_no, noted.key, attempt, reused, max(seq),
         coalesce(json_extract(one.value, '$.cost'), json_extract(one.value, '$.cost_usd')) AS cost
     FROM noted, json_each(detail, '$.llm_calls') AS one
     WHERE one.type = 'object' AND (json_type(one.value, '$.cost') IN ('integer', 'real')
         OR json_type(one.value, '$.cost_usd') IN ('integer', 'real'))
         AND NOT EXISTS (SELECT 1 FROM plain WHERE plain.exec_no = noted.exec_no AND plain.key = noted.key
-            AND plain.attempt = noted.attempt)
-    GROUP BY exec_no, noted.key, attempt, one.key
+            AND plain.attempt = noted.attempt AND plain.reused = noted.reused)
+    GROUP BY exec_no, noted.key, attempt, reused, one.key
 ),
 spent AS (
-    SELECT exec_no, sum(cost) AS cost FROM (
-        SELECT exec_no, cost FROM plain UNION ALL SELECT exec_no, cost FROM called
+    SELECT exec_no, sum(cost * (1 - reused)) AS cost, sum(cost * reused) AS cost_reused FROM (
+        SELECT exec_no, reused, cost FROM plain UNION ALL SELECT exec_no, reused, cost FROM called
     ) GROUP BY exec_no
 )
 SELECT flow_name, status, day, count(*), count(took), coalesce(sum(took), 0), coalesce(max(took), 0),
-    coalesce(sum(spent.cost), 0.0)
+    coalesce(sum(spent.cost), 0.0), coalesce(sum(spent.cost_reused), 0.0)
 FROM chosen LEFT JOIN spent ON spent.exec_no = chosen.no
 GROUP BY flow_name, status, day ORDER BY day, flow_name, status
 """
@@ -61,7 +62,9 @@ def tallies(found: Iterable[tuple[ExecutionRecord, str, Iterable[Entry]]]) -> li
             tally.ended += 1
             tally.took += took
             tally.took_max = max(tally.took_max, took)
-        tally.cost += _cost(entries)
+        listed = list(entries)
+        tally.cost += _cost(one for one in listed if one.name != REUSED)
+        tally.cost_reused += _cost(one for one in listed if one.name == REUSED)
     return [groups[place] for place in sorted(groups)]
 
 

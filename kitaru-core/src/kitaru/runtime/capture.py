@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BUFFER_RECORDS_MAX = 10_000
 _LINE_CHARACTERS_MAX = 64 * 1024
 _FLUSH_SECONDS = 0.2
-_LEVELS = {"stdout": "INFO", "stderr": "WARNING"}
+_LEVELS = {"stdout": "INFO", "stderr": "WARNING", "model": "INFO"}
 
 
 class LogSink(Protocol):

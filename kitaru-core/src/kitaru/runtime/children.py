@@ -74,7 +74,7 @@ def start_child(
     if home is not None:
         inherited = {name: value for name, value in inherited.items() if name not in HOME}
         inherited.update((name, value) for name, value in home.items() if value is not None)
-    resolved = {**inherited, "cache": spec.cache, "retries": spec.retries}
+    resolved = {**inherited, "cache": spec.cache, "retries": spec.retries, "budget": spec.budget}
     record.spec = {**run.record.spec, "resolved_execution": resolved}
     now = run.clock.now()
     entry = Entry(

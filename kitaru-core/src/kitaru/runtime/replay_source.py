@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kitaru.errors import KitaruNotFoundError, KitaruStateError
-from kitaru.journal.records import Entry, EntryKind, Payload
+from kitaru.journal.records import REUSED, Entry, EntryKind, Payload
 from kitaru.runtime import identity
 from kitaru.runtime.history import VALUE_KINDS, History, Recorded, with_ancestors
 from kitaru.runtime.replay import calls_in_order, is_decision, payload_from_json, usable_calls
@@ -176,7 +176,9 @@ class Source:
             detail["label"] = label
         if entry.kind not in _ATTACHED_KINDS:
             detail["original_call_id"] = identity.call_id(self.exec_id, entry.key)
-        return replace(entry, key=new + entry.key[len(old) :], attempt=1, detail=detail or None, cache_key=None, seq=0)
+        name = REUSED if entry.kind is EntryKind.METADATA else entry.name
+        key = new + entry.key[len(old) :]
+        return replace(entry, key=key, name=name, attempt=1, detail=detail or None, cache_key=None, seq=0)
 
     def _overridden(self, frame: Frame, key: str, output: Payload) -> Recorded:
         inputs, run = frame.inputs, frame.run

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.event_loop import FlowLoop
     from kitaru.runtime.history import History
     from kitaru.runtime.kernel import Kernel
+    from kitaru.runtime.live import Channel
     from kitaru.runtime.specs import FlowSpec
     from kitaru.runtime.submission import Submissions
     from kitaru.runtime.suspension import Hold
@@ -79,6 +80,7 @@ class Run:
         self.value: Any = None
         self.error: BaseException | None = None
         self.status: str = "running"
+        self.channel: Channel | None = None  # what its model calls say while they run, once somebody listens
         self._on_done: list[Callable[[], None]] = []
 
     # -- stopping -----------------------------------------------------------------------------------------------

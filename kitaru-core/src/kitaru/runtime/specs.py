@@ -64,6 +64,7 @@ class FlowSpec:
     max_concurrency: int | None = None
     retries: int | None = None
     cache: bool | None = None
+    budget: Mapping[str, Any] | None = None  # limits of its model calls, as kitaru.budgets describes them
 
 
 def stack_of(frozen: Mapping[str, Any]) -> str | None:

@@ -389,6 +389,7 @@ def _frozen(spec: FlowSpec, stack: BuiltStack, options: RunOptions, settings: Se
             **_home(stack, settings),
             "cache": spec.cache,
             "retries": spec.retries,
+            "budget": spec.budget,
             "image": model_registry.transported(image, registry),
         },
         flow_defaults={**options.flow_defaults, "image": said[-1] if said else None},
