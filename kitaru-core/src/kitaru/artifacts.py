@@ -95,6 +95,9 @@ def safe_save(name: str, value: Any, *, artifact_type: str, save_func: Callable[
     return artifact_type
 
 
+_safe_save = safe_save
+
+
 def _check_name(api_name: str, name: Any) -> None:
     if not isinstance(name, str) or not name.strip():
         raise KitaruUsageError(f"kitaru.{api_name}(name={name!r}): must be a text that is not blank.")

@@ -117,6 +117,40 @@ def serialize_execution(execution: models.Execution) -> dict[str, Any]:
     return row
 
 
+def serialize_execution_diff(found: models.ExecutionDiff) -> dict[str, Any]:
+    """Two executions side by side."""
+    row = _pick(found, ("first", "second", "same_flow", "inputs", "results_differ", "first_result", "second_result"))
+    row["calls"] = [to_jsonable(call, fallback_repr=True) for call in found.calls]
+    return row
+
+
+def serialize_runtime_snapshot(found: Any) -> dict[str, Any]:
+    """Every field, also those that are None; ``environment`` as a list of name and value."""
+    row: dict[str, Any] = to_jsonable(found, fallback_repr=True)
+    return row
+
+
+def serialize_model_alias(entry: Any) -> dict[str, Any]:
+    """``alias``, ``model``, ``secret`` (its name) and ``is_default``."""
+    return _pick(entry, ("alias", "model", "secret", "is_default"))
+
+
+def serialize_secret_summary(secret: Any) -> dict[str, Any]:
+    """A secret without its values. Its id is its name; who can use the secret store can read it."""
+    return {
+        "id": secret.name,
+        "name": secret.name,
+        "visibility": "private",
+        "keys": list(secret.keys),
+        "has_missing_values": False,
+    }
+
+
+def serialize_secret_detail(secret: Any, *, show_values: bool) -> dict[str, Any]:
+    """A secret; its ``values`` only if they are asked for, else None."""
+    return {**serialize_secret_summary(secret), "values": dict(secret.values) if show_values else None}
+
+
 def serialize_check_report(report: models.CheckReport) -> dict[str, Any]:
     """What a check found."""
     row = _pick(report, ("exec_id", "flow_name", "status", "verdict", "fits", "message", "place"))

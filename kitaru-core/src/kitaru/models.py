@@ -19,12 +19,15 @@ from kitaru.statuses import CallStatus, ExecutionStatus
 
 __all__ = [
     "ArtifactRef",
+    "CallDifference",
     "CheckDifference",
     "CheckReport",
     "CheckpointAttempt",
     "CheckpointCall",
     "ChildExecution",
     "Execution",
+    "ExecutionDiff",
+    "ExecutionSide",
     "FailureInfo",
     "LogEntry",
     "Operations",
@@ -239,6 +242,53 @@ class CheckReport(Snapshot):
     def fits(self) -> bool:
         """Whether the code can continue the execution."""
         return self.verdict in ("continues", "completes")
+
+
+class ExecutionSide(Snapshot):
+    """One of two executions that are compared. ``cost_reused`` was paid for by its original."""
+
+    exec_id: str
+    flow_name: str | None = None
+    status: ExecutionStatus
+    seconds: float | None = None
+    cost: float = 0.0
+    cost_reused: float = 0.0
+    tokens: int = 0
+
+
+class CallDifference(Snapshot):
+    """One call in two executions. ``verdict``: same, inputs differ, value differs, status differs, only in the first,
+    or only in the second.
+
+    ``inputs`` are the arguments that differ. Values are short, and there only where they differ. ``reused``: the
+    second one took it over from a record.
+    """
+
+    invocation_id: str
+    verdict: str
+    first_status: CallStatus | None = None
+    second_status: CallStatus | None = None
+    first_seconds: float | None = None
+    second_seconds: float | None = None
+    first_cost: float | None = None
+    second_cost: float | None = None
+    inputs: list[CheckDifference] = Field(default_factory=list)
+    first_value: str | None = None
+    second_value: str | None = None
+    reused: bool = False
+
+
+class ExecutionDiff(Snapshot):
+    """Two executions side by side; calls in the order they were made. ``recorded`` of a difference is the first's."""
+
+    first: ExecutionSide
+    second: ExecutionSide
+    same_flow: bool
+    inputs: list[CheckDifference] = Field(default_factory=list)
+    results_differ: bool = False
+    first_result: str | None = None
+    second_result: str | None = None
+    calls: list[CallDifference] = Field(default_factory=list)
 
 
 class LogEntry(Snapshot):

@@ -25,7 +25,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_overview_without_arguments_and_with_help() -> None:
-    for arguments in ([], ["--help"], ["-h"]):
+    for arguments in (["--help"], ["-h"]):
         result = run(*arguments)
         assert result.exit_code == 0
         for name in ("run", "executions", "recover", "plugins", "doctor", "demo"):

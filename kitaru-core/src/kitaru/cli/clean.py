@@ -20,7 +20,7 @@ _DEFAULT_AGE = "30d"
 @click.option("--flow", metavar="NAME", help="Only executions of this flow.")
 @click.option("--keep-last", type=int, default=0, metavar="N", help="Keep the newest N ended ones of each flow.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option
 def clean(
     older_than: str | None,

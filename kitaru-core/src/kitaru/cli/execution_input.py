@@ -55,6 +55,21 @@ def input_command(
     success(f"{what} execution: {done.exec_id}", f"Status: {done.status.value}")
 
 
+@click.command(name="abort")
+@click.argument("exec_id")
+@click.option("--wait", "wait", metavar="NAME", help="Name or id of the wait; needed when several are pending.")
+@output_option
+def abort_command(exec_id: str, wait: str | None, output: str) -> None:
+    """Give up a wait of an execution, which is cancelled by it. The same as `input --abort`."""
+    done = guarded("executions.abort", output, lambda: _client().executions.abort_wait(exec_id, wait=wait))
+    if output == "json":
+        from kitaru.inspection import serialize_execution
+
+        print_item("executions.abort", serialize_execution(done))
+        return
+    success(f"Aborted wait for execution: {done.exec_id}", f"Status: {done.status.value}")
+
+
 def _check_interactive(value: str | None, abort: bool, output: str) -> None:
     for given, option in ((value is not None, "--value"), (abort, "--abort"), (output == "json", "--output json")):
         if given:

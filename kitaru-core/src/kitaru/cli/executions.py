@@ -38,8 +38,11 @@ _STATUSES = "pending, running, waiting, interrupted, completed, failed or cancel
     table={
         "list": ("kitaru.cli.executions:list_command", "Show executions, newest first."),
         "get": ("kitaru.cli.executions:get", "Show one execution with its calls."),
+        "latest": ("kitaru.cli.executions:latest", "Show the newest execution."),
         "logs": ("kitaru.cli.execution_logs:logs", "Show what an execution printed and logged."),
         "input": ("kitaru.cli.execution_input:input_command", "Answer what an execution waits for."),
+        "abort": ("kitaru.cli.execution_input:abort_command", "Give up what an execution waits for."),
+        "diff": ("kitaru.cli.execution_diff:diff", "Show two executions side by side."),
         "statistics": ("kitaru.cli.execution_statistics:statistics", "Count executions, durations and costs."),
         "export": ("kitaru.cli.execution_files:export", "Write an ended execution to a file."),
         "import": ("kitaru.cli.execution_files:import_command", "Store an execution from such a file."),
@@ -57,16 +60,29 @@ def executions() -> None:
 @click.option("--flow", metavar="NAME", help="Only executions of this flow.")
 @click.option("--status", metavar="STATUS", help=f"Only executions that are {_STATUSES}.")
 @click.option("--stack", metavar="NAME", help="Only executions on this stack.")
+@click.option(
+    "--since", metavar="TIME", help="Only executions made from then on: 2026-05-01T12:00, or 90m, 12h, 30d ago."
+)
+@click.option("--until", metavar="TIME", help="Only executions made before then.")
 @click.option("--limit", type=int, default=25, show_default=True, help="At most this many.")
 @click.option("--cursor", metavar="ID", help="Go on behind this execution: the last one of the previous page.")
 @output_option
 def list_command(
-    flow: str | None, status: str | None, stack: str | None, limit: int, cursor: str | None, output: str
+    flow: str | None,
+    status: str | None,
+    stack: str | None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    cursor: str | None,
+    output: str,
 ) -> None:
     """Show executions, newest first."""
 
     def listed() -> list[Execution]:
-        return _client().executions.list(flow=flow, status=status, stack=stack, limit=limit, cursor=cursor)
+        return _client().executions.list(
+            flow=flow, status=status, stack=stack, limit=limit, cursor=cursor, since=since, until=until
+        )
 
     found = guarded("executions.list", output, listed)
     if output == "json":
@@ -88,11 +104,28 @@ def list_command(
 @output_option
 def get(exec_id: str, output: str) -> None:
     """Show one execution with its calls, and what it returned."""
-    found = guarded("executions.get", output, lambda: _client().executions.get(exec_id))
+    _show("executions.get", guarded("executions.get", output, lambda: _client().executions.get(exec_id)), output)
+
+
+@click.command()
+@click.option("--flow", metavar="NAME", help="Only executions of this flow.")
+@click.option("--status", metavar="STATUS", help=f"Only executions that are {_STATUSES}.")
+@click.option("--stack", metavar="NAME", help="Only executions on this stack.")
+@output_option
+def latest(flow: str | None, status: str | None, stack: str | None, output: str) -> None:
+    """Show the newest execution that fits, with its calls, and what it returned."""
+
+    def found() -> Execution:
+        return _client().executions.latest(flow=flow, status=status, stack=stack)
+
+    _show("executions.latest", guarded("executions.latest", output, found), output)
+
+
+def _show(command: str, found: Execution, output: str) -> None:
     if output == "json":
         from kitaru.inspection import serialize_execution
 
-        print_item("executions.get", {**serialize_execution(found), "result": _result_item(found)})
+        print_item(command, {**serialize_execution(found), "result": _result_item(found)})
         return
     _print_execution(found)
 
@@ -174,6 +207,7 @@ def _print_execution(execution: Execution) -> None:
             ("Wait question", execution.pending_wait.question if execution.pending_wait is not None else None),
             ("Owners lost", execution.owners_lost or None),
             ("Failure", f"{failure.message} ({failure.origin.value})" if failure is not None else None),
+            ("Cost", _spent(execution)),
             ("Metadata", execution.metadata or None),
             ("Children", ", ".join(f"{one.flow_name} {one.exec_id}" for one in execution.children) or None),
         ],
@@ -238,6 +272,18 @@ def _call_line(call: CheckpointCall) -> str:
     if call.failure is not None:
         parts.append(f"{call.failure.exception_type or 'failed'}: {call.failure.message.splitlines()[0][:200]}")
     return clean("  ".join(parts)).replace("\n", " ")
+
+
+def _spent(execution: Execution) -> str | None:
+    """What its model calls cost; those that a replay took over apart."""
+    from kitaru.client.costs import costs_of
+
+    costs = costs_of(execution)
+    calls, reused = costs.model_calls, costs.model_calls_reused
+    if not (calls or reused or costs.cost):
+        return None
+    told = f"{costs.cost:.4g} ({calls} model call{'s' if calls != 1 else ''}, {costs.tokens} tokens)"
+    return f"{told}; reused: {costs.cost_reused:.4g} ({reused})" if reused else told
 
 
 def _moment(moment: Any) -> str:

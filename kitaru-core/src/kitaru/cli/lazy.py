@@ -16,6 +16,12 @@ class LazyGroup(click.Group):
         self._table = table
         self._plugins = plugins
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())  # asked for, in a way: no error, and on stdout
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [*self._table, *sorted(self._plugin_commands())]
 

@@ -19,11 +19,27 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recover": ("kitaru.cli.recover:recover", "Continue executions whose process is gone, and due timers."),
     "check": ("kitaru.cli.check:check", "See whether open executions still fit the code."),
     "stack": ("kitaru.cli.stack:stack", "Choose where flows run and what they store."),
+    "model": ("kitaru.cli.model:model", "Name the models that flows call."),
+    "secrets": ("kitaru.cli.secrets:secrets", "Keep keys and passwords for flows."),
     "log-store": ("kitaru.cli.log_store:log_store", "Choose where runtime logs go."),
     "plugins": ("kitaru.cli.plugins:plugins", "Show the installed plugins, or begin a new one."),
     "clean": ("kitaru.cli.clean:clean", "Remove old executions with all that was stored for them."),
     "doctor": ("kitaru.cli.doctor:doctor", "Check the journal and this installation."),
+    "status": ("kitaru.cli.status:status", "Show what flows started here would use."),
+    "info": ("kitaru.cli.status:info", "Show how this installation is set up."),
+    "init": ("kitaru.cli.init:init", "Mark the root of a project."),
+    "schema": ("kitaru.cli.schema:schema", "Print the JSON Schema of a command's JSON output."),
+    "completion": ("kitaru.cli.completion:completion", "Make your shell complete commands."),
     "demo": ("kitaru.cli.demo:demo", "Watch a real flow being killed and continued."),
+}
+
+
+_FIRST = {
+    "kitaru demo": "Watch a real flow being killed and continued.",
+    "kitaru run FILE.py:FLOW": "Start a flow and follow it to its end.",
+    "kitaru executions list": "See what ran, runs and waits; `get ID` shows one.",
+    "kitaru executions resume ID": "Continue what was interrupted; recorded calls are not made again.",
+    "kitaru executions input ID": "Answer what an execution waits for.",
 }
 
 
@@ -59,14 +75,23 @@ def cli(ctx: click.Context) -> None:
     A killed flow continues where it stopped: every checkpoint's result is journaled. See `kitaru demo`.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        click.echo(_welcome(ctx))
+
+
+def _welcome(ctx: click.Context) -> str:
+    formatter = ctx.make_formatter()
+    cli.format_usage(ctx, formatter)
+    cli.format_help_text(ctx, formatter)
+    with formatter.section("Five commands to begin with"):
+        formatter.write_dl(list(_FIRST.items()))
+    return f"{formatter.getvalue()}\nAll commands: `kitaru --help`; more about one: `kitaru COMMAND --help`."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 an error, 2 a command line that cannot be parsed, 130 Ctrl-C.
 
-    Without arguments it prints the help. Errors come as text or, with ``--output json``, as one JSON object on stderr,
-    those of the parser included.
+    Without arguments it prints the first help. Errors come as text or, with ``--output json``, as one JSON object on
+    stderr, those of the parser included.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # stored text may hold what this terminal cannot show: never a crash

@@ -16,6 +16,7 @@ from kitaru.errors import KitaruUsageError
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+_COLUMN_MIN = 12
 _DIM_VALUES = frozenset(("unavailable", "not set", "not started", "none"))
 # C0 and C1 control characters but tab and newline: stored text must not move the cursor or set the window's title.
 _CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)}
@@ -78,9 +79,9 @@ def exit_with_error(
     sys.exit(code)
 
 
-def print_item(command: str, item: dict[str, Any]) -> None:
-    """The JSON envelope of one thing."""
-    print(_dump({"command": command, "item": _without_none(item)}), flush=True)
+def print_item(command: str, item: dict[str, Any], *, nulls: bool = False) -> None:
+    """The JSON envelope of one thing. Empty fields are left out, unless ``nulls`` says that all keys are there."""
+    print(_dump({"command": command, "item": item if nulls else _without_none(item)}), flush=True)
 
 
 def print_items(command: str, items: Sequence[dict[str, Any]], *, nulls: bool = False) -> None:
@@ -137,10 +138,26 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
         return
     cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in [list(header), *cells]) for place in range(len(header))]
+    if is_terminal(sys.stdout):
+        _fit(widths, cells)
     click.echo(click.style(title, bold=True) if _styled(sys.stdout) else title)
     for row in [list(header), ["-" * width for width in widths], *cells]:
         line = "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo(f"  {line}".rstrip())
+
+
+def _fit(widths: list[int], cells: list[list[str]]) -> None:
+    """Shorten the widest columns but the first, which one copies from, until a line fits the terminal."""
+    import shutil
+
+    room = shutil.get_terminal_size().columns - 2 - 3 * (len(widths) - 1)
+    while sum(widths) > room and (wide := max(range(1, len(widths)), key=widths.__getitem__, default=0)):
+        if widths[wide] <= _COLUMN_MIN:
+            return
+        widths[wide] = max(_COLUMN_MIN, widths[wide] - (sum(widths) - room))
+        for row in cells:
+            if len(row[wide]) > widths[wide]:
+                row[wide] = f"{row[wide][: widths[wide] - 1]}…"
 
 
 def parse_json_object(text: str | None, option: str) -> dict[str, Any]:

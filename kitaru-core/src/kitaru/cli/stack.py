@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kitaru.cli.confirming import confirm
 from kitaru.cli.lazy import LazyGroup
 from kitaru.cli.output import (
-    exit_with_error,
     guarded,
-    is_terminal,
     output_option,
     print_item,
     print_items,
@@ -135,15 +133,14 @@ def use(stack: str, output: str) -> None:
 @click.argument("stack")
 @click.option("--recursive", is_flag=True, help="Give up its components and credentials, too.")
 @click.option("--force", is_flag=True, help="Also when it is active: `default` is active then.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option
 def delete(stack: str, recursive: bool, force: bool, yes: bool, output: str) -> None:
     """Delete STACK, a name or id. What its executions have stored stays, and can still be read.
 
     Nothing in a cloud is removed.
     """
-    if not yes and output == "text" and is_terminal(sys.stdin) and not click.confirm(f"Delete stack {stack}?"):
-        exit_with_error("stack.delete", "nothing was deleted.", output=output)
+    confirm("stack.delete", f"Delete stack {stack}?", yes=yes, output=output)
     done = guarded("stack.delete", output, lambda: stacks().delete(stack, recursive=recursive, force=force))
     if output == "json":
         from kitaru.inspection import serialize_stack_delete_result

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from os import PathLike
 
-    from kitaru.models import CheckReport, Execution, LogEntry, PendingWait, Statistics
+    from kitaru.models import CheckReport, Execution, ExecutionDiff, LogEntry, PendingWait, Statistics
     from kitaru.runtime.kernel import Kernel
 
 _SETTINGS = ("stack", "image", "cache", "retries")
@@ -217,6 +217,15 @@ class Executions:
             until=parse_moment(until, "until", now),
         )
         return statistics(self._kernel, query)
+
+    def diff(self, first: str, second: str) -> ExecutionDiff:
+        """Two executions side by side: inputs, results, and every call with what differs in it, its time and cost.
+
+        Values are compared by the digests of what is stored; nothing is decoded. Raises KitaruNotFoundError.
+        """
+        from kitaru.client import diffing
+
+        return diffing.diff(self._kernel, self.get(first), self.get(second))
 
     def export(self, exec_id: str, path: str | PathLike[str]) -> None:
         """Write an ended execution, with its values and logs, to one file that :meth:`import_` reads elsewhere.
@@ -428,6 +437,8 @@ class Executions:
         stack: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        since: datetime | timedelta | str | None = None,
+        until: datetime | timedelta | str | None = None,
     ) -> list[Execution]:
         """Executions, newest first by creation, without their calls. All filters are evaluated in the store.
 
@@ -437,20 +448,24 @@ class Executions:
             stack: exact name of the stack.
             limit: at most this many, 1 or more; default: all that match.
             cursor: the ``exec_id`` that ended the previous page: the listing goes on behind it.
+            since, until: bounds of their creation (``until`` itself is outside), as in :meth:`logs`.
 
         Raises:
-            KitaruUsageError: ``limit`` below 1, an unknown status, an unknown cursor.
+            KitaruUsageError: ``limit`` below 1, an unknown status, time or cursor.
         """
         check_limit(limit)
         wanted = parse_status(status)
         if cursor is not None:
             self._check_cursor(cursor)
+        now = self._kernel.clock.now()
         query = ExecutionQuery(
             flow_name=flow,
             statuses=(wanted.value,) if wanted is not None else (),
             stack_name=stack,
             limit=limit,
             before=cursor,
+            since=parse_moment(since, "since", now),
+            until=parse_moment(until, "until", now),
         )
         records = self._kernel.journal.list(query, self._kernel.alive)
         return [self._snapshot(record) for record in records]

@@ -37,8 +37,8 @@ class Secrets:
         """A secret by its exact name. Raises KitaruNotFoundError when there is none."""
         return Secret(name, self._store.get(not_reserved(name)))
 
-    def set(self, name: str, values: Mapping[str, str]) -> Secret:
-        """Set values of a secret, which is made if there is none: its other values stay.
+    def set(self, name: str, values: Mapping[str, str], *, replace: bool = False) -> Secret:
+        """Set values of a secret, which is made if there is none: its other values stay, unless ``replace``.
 
         Updates from this machine (with this config directory) come one after the other, so none is lost. Of two
         machines that set values of one secret in a shared store at once, one may be.
@@ -53,7 +53,7 @@ class Secrets:
                 before = store.get(name)
             except KitaruNotFoundError:
                 before = {}
-            merged = {**before, **given}
+            merged = given if replace else {**before, **given}
             store.set(name, merged)
         return Secret(name, merged)
 

@@ -347,6 +347,8 @@ class MemoryJournal(MemoryRetention):
         ):
             if wanted is not None and wanted != value:
                 return False
+        if record.created_at < (query.since or 0) or (query.until is not None and record.created_at >= query.until):
+            return False
         return not query.statuses or public_status(record, alive, self._now()) in query.statuses
 
     # -- parts --------------------------------------------------------------------------------------------------

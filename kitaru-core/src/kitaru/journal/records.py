@@ -181,7 +181,8 @@ class Claimed:
 
 @dataclass(slots=True)
 class ExecutionQuery:
-    """Filters of a listing, newest first. ``statuses`` are public words (``interrupted`` included)."""
+    """Filters of a listing, newest first. ``statuses`` are public words (``interrupted`` included), ``since`` and
+    ``until`` bound ``created_at`` (until exclusive)."""
 
     flow_name: str | None = None
     statuses: tuple[str, ...] = ()
@@ -189,6 +190,8 @@ class ExecutionQuery:
     parent_exec_id: str | None = None
     limit: int | None = None
     before: str | None = None  # cursor: the last exec_id of the previous page
+    since: int | None = None
+    until: int | None = None
 
 
 @dataclass(slots=True)

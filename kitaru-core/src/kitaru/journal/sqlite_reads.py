@@ -241,6 +241,10 @@ class ListingReader:
                 bindings.append(value)
         if query.stack_name not in (None, "default"):
             where.append("stack_name <> 'default'")  # lets the partial index serve
+        for condition, moment in (("created_at >= ?", query.since), ("created_at < ?", query.until)):
+            if moment is not None:
+                where.append(condition)
+                bindings.append(moment)
         if query.before is not None:
             # Keyset paging by row number: creation times may tie or jump backwards.
             where.append("no < (SELECT no FROM executions WHERE exec_id = ?)")
