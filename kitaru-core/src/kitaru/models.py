@@ -58,6 +58,9 @@ class Operations(Protocol):
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked."""
 
+    def payload_data(self, payload: Any) -> tuple[Any, str]:
+        """One stored payload as plain data, and the name of its type; its digest is checked, and no class loaded."""
+
 
 class Snapshot(BaseModel):
     """Base of all snapshots: frozen, and equal when their public fields are."""
@@ -129,13 +132,25 @@ class ArtifactRef(Snapshot):
             KitaruSerializationError: its type is not loaded here: import the module that defines it first.
             KitaruArtifactNotFoundError: the artifact store does not hold it any more.
         """
+        return self._read("load_payload")
+
+    def data(self) -> tuple[Any, str]:
+        """The value as plain data (JSON types), and the name of its type, for looking at it from outside.
+
+        Loads no class and unpickles nothing; what only its own program can read is described. Raises like :meth:`load`,
+        but for KitaruSerializationError.
+        """
+        found: tuple[Any, str] = self._read("payload_data")
+        return found
+
+    def _read(self, how: str) -> Any:
         if self._client is None or self._payload is None:
             raise KitaruStateError(
                 f"artifact `{self.name}` belongs to a snapshot that is not connected to a journal. Read it with "
                 "KitaruClient().executions.get(...)."
             )
         try:
-            return self._client.load_payload(self._payload)
+            return getattr(self._client, how)(self._payload)
         except KitaruCorruptionError as error:
             raise KitaruCorruptionError(
                 f"artifact `{self.name}` ({self.artifact_id}) cannot be loaded: {error}"

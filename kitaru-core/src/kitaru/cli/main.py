@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("kitaru.cli.status:info", "Show how this installation is set up."),
     "init": ("kitaru.cli.init:init", "Mark the root of a project."),
     "schema": ("kitaru.cli.schema:schema", "Print the JSON Schema of a command's JSON output."),
+    "mcp": ("kitaru.cli.mcp:mcp", "Serve tools to an agent."),
     "completion": ("kitaru.cli.completion:completion", "Make your shell complete commands."),
     "demo": ("kitaru.cli.demo:demo", "Watch a real flow being killed and continued."),
 }

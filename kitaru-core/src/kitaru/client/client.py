@@ -105,6 +105,15 @@ class KitaruClient:
         """
         return self._kernel.interrupt_all()
 
+    def continue_elsewhere(self, exec_id: str, *, timeout: float = 10.0) -> bool:
+        """Have a process of its own continue an execution that this process lets go of; whether one does.
+
+        Waits up to ``timeout`` seconds for its running checkpoint to end; later it stays ``interrupted``.
+        """
+        from kitaru.client import recovery
+
+        return recovery.continue_elsewhere(self._kernel, exec_id, timeout)
+
     def clean(
         self,
         *,

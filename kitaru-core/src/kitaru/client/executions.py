@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from os import PathLike
 
+    from kitaru.journal.records import Payload
     from kitaru.models import CheckReport, Execution, ExecutionDiff, LogEntry, PendingWait, Statistics
     from kitaru.runtime.kernel import Kernel
 
@@ -269,6 +270,10 @@ class Executions:
         Light: needs no pydantic and reads only entries that are new.
         """
         return watch(self._kernel, check_id(exec_id), interval)
+
+    def payload_data(self, payload: Payload) -> tuple[Any, str]:
+        """For snapshots: a stored value as plain data, and the name of its type. No class is loaded."""
+        return plain_values.as_data(payload.codec, self._kernel.read(payload))
 
     def load_payload(self, payload: Any) -> Any:
         """The value of one stored payload, its digest checked. For snapshots; see ``ArtifactRef.load``."""

@@ -60,3 +60,22 @@ def check_limit(owners_lost_max: int) -> None:
     """Raise KitaruUsageError unless the limit is a whole number, 1 or more."""
     if isinstance(owners_lost_max, bool) or not isinstance(owners_lost_max, int) or owners_lost_max < 1:
         raise KitaruUsageError(f"owners_lost_max={owners_lost_max!r}: must be a whole number, 1 or more.")
+
+
+def continue_elsewhere(kernel: Kernel, exec_id: str, timeout: float) -> bool:
+    """See ``KitaruClient.continue_elsewhere``."""
+    import time
+
+    from kitaru.runtime import outcome
+    from kitaru.stack import assembly
+    from kitaru.statuses import ExecutionStatus
+
+    deadline = time.monotonic() + timeout
+    while exec_id in kernel.runs:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    if outcome.shown_status(kernel, exec_id) is not ExecutionStatus.INTERRUPTED:
+        return False
+    assembly.continue_execution(kernel, exec_id)
+    return True
