@@ -11,6 +11,7 @@ import click
 from kitaru.cli.lazy import LazyGroup
 from kitaru.cli.output import exit_with_error, wants_json
 from kitaru.errors import KitaruError
+from kitaru.terminal.wanted import is_terminal, tell_elsewhere
 
 #: name -> ("module:command", help for the overview). Showing the overview imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -88,6 +89,14 @@ def _welcome(ctx: click.Context) -> str:
     return f"{formatter.getvalue()}\nAll commands: `kitaru --help`; more about one: `kitaru COMMAND --help`."
 
 
+def _tell_on_the_terminal() -> None:
+    tell_elsewhere()  # commands show progress themselves
+    if is_terminal():
+        from kitaru.terminal.handler import install_terminal_log_intercept
+
+        install_terminal_log_intercept()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 success, 1 an error, 2 a command line that cannot be parsed, 130 Ctrl-C.
 
@@ -98,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # stored text may hold what this terminal cannot show: never a crash
             stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _tell_on_the_terminal()
     try:
         code = cli.main(args=arguments, prog_name="kitaru", standalone_mode=False)
     except click.exceptions.Abort:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from kitaru.stack.components import ArtifactStore, LogStore, Place, SecretStore
 from kitaru.stack.journals import open_journal
 from kitaru.stack.values import StackValues
 from kitaru.statuses import ExecutionStatus
+from kitaru.terminal.wanted import wanted as terminal_wanted
 
 if TYPE_CHECKING:
     from kitaru.journal.records import ExecutionRecord, WaitRecord
@@ -454,6 +456,14 @@ def _assemble(settings: Settings, url: str, durability: Literal["full", "process
         from kitaru.plugins.observers import ObserverSink
 
         kernel.events = ObserverSink(manager, journal)
+    if terminal_wanted():
+        from kitaru.terminal.events import TerminalSink
+
+        kernel.events = TerminalSink(kernel.events, journal)
+    if "zenml" in sys.modules:  # its lines become ours; where there is none, nobody's logging is touched
+        from kitaru.terminal.handler import install_terminal_log_intercept
+
+        install_terminal_log_intercept()
     return Assembled(kernel, settings, stacks, router, where)
 
 
