@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "import": starting.imports,
     "help": starting.command_line,
     "plugins": starting.plugins,
+    "lists": starting.long_lists,
     "many": commits.many,
     "first-new-call": starting.first_new_call,
     "answered": answering.answered,

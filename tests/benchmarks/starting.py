@@ -15,6 +15,22 @@ from tests.benchmarks import resuming
 from tests.benchmarks.measure import Row, Samples, scratch
 
 _TURNS = 25
+_MANY = 100_000
+#: Fills a journal with ended executions of ten flows, one in seven of them failed.
+_FILL = """
+import sys, uuid
+from kitaru.journal.records import ExecutionRecord
+from kitaru.stack.journals import open_journal
+journal = open_journal(sys.argv[1], "process")
+for number in range(int(sys.argv[2])):
+    at = 1_700_000_000_000_000 + number * 1_000_000
+    status = "failed" if number % 7 == 0 else "completed"
+    record = ExecutionRecord(str(uuid.uuid4()), f"flow{number % 10}", status, at, at, at + 500_000, "default")
+    if status == "failed":
+        record.failure = {"message": "no", "origin": "user_code"}
+    journal.insert(record, [])
+journal.close()
+"""
 #: Our own plugins.
 PROVIDERS = ("local", "aws", "gcp", "azure")
 #: What `import kitaru` must leave alone.
@@ -53,6 +69,32 @@ def _listing(arguments: Sequence[str], bar: float) -> Iterator[Row]:
     ours, bare = _against_bare([command, *arguments], env)
     note = f"without {', '.join(missing)}, which are not installed" if missing else f"with {', '.join(there)}"
     yield _over(f"kitaru {' '.join(arguments)}", ours, bare, bar, note)
+
+
+def long_lists() -> Iterator[Row]:
+    """`kitaru executions list` among 100,000 executions, the whole process."""
+    command = _kitaru()
+    if command is None:
+        return
+    with scratch() as directory:
+        url = f"sqlite:///{directory}/kitaru.db"
+        subprocess.run([sys.executable, "-c", _FILL, url, str(_MANY)], check=True)
+        env = {**os.environ, "KITARU_JOURNAL_URL": url, "KITARU_CONFIG_PATH": str(directory)}
+        for more in ([], ["--flow", "flow7", "--status", "failed"]):
+            ours, bare = _against_bare([command, "executions", "list", *more], env)
+            figure = f"kitaru executions list {' '.join(more)}".strip()
+            yield Row(
+                figure,
+                "ms",
+                ours.median * 1e3,
+                ours.p90 * 1e3,
+                350,
+                "at most 350 ms, whole process",
+                bare.median * 1e3,
+                bare.p90 * 1e3,
+                "ms bare interpreter",
+                f"among {_MANY:,} executions",
+            )
 
 
 def first_new_call() -> Iterator[Row]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kitaru.cli.output import clean, guarded, output_option, print_items
+from kitaru.cli.working import working
 
 if TYPE_CHECKING:
     from kitaru.client import KitaruClient
@@ -39,7 +40,8 @@ def check(exec_ids: tuple[str, ...], flow: str | None, timeout: float, output: s
     client, chosen = guarded("check", output, ids)
     rows: list[dict[str, Any]] = []
     for exec_id in chosen:
-        report = guarded("check", output, functools.partial(client.executions.check, exec_id, timeout=timeout))
+        with working(f"Checking {exec_id}"):
+            report = guarded("check", output, functools.partial(client.executions.check, exec_id, timeout=timeout))
         rows.append(_row(report))
         if output == "text":
             _print(report)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kitaru.cli.output import exit_with_error, guarded, output_option, print_item, success
+from kitaru.cli.working import working
 
 if TYPE_CHECKING:
     from kitaru.client.retention import Cleaning
@@ -52,7 +53,8 @@ def clean(
             exit_with_error("clean", "this removes executions for good: add --yes, or --dry-run.", output=output)
         if found and not click.confirm(f"Remove {found} execution{'s' if found != 1 else ''} for good?"):
             return
-    done = guarded("clean", output, lambda: run(False))
+    with working("Removing executions"):
+        done = guarded("clean", output, lambda: run(False))
     _report(output, len(done.removed), len(done.kept), done.artifacts, done.note, dry_run=False)
 
 

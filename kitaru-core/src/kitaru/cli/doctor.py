@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kitaru.cli.output import clean, guarded, output_option, print_item, snapshot, success
+from kitaru.cli.working import working
 
 if TYPE_CHECKING:
     from kitaru.client.diagnosis import Diagnosis
@@ -34,7 +35,8 @@ def doctor(salvage: str | None, output: str) -> None:
 
         return diagnose()
 
-    found = guarded("doctor", output, examined)
+    with working("Looking at the journal"):
+        found = guarded("doctor", output, examined)
     if output == "json":
         print_item("doctor", {**dataclasses.asdict(found), "sound": found.sound})
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kitaru.cli.output import clean, duration, guarded, output_option, print_item, snapshot, table
+from kitaru.cli.working import working
 
 if TYPE_CHECKING:
     from kitaru.models import CallDifference, ExecutionDiff, ExecutionSide
@@ -28,7 +29,8 @@ def diff(first: str, second: str, everything: bool, output: str) -> None:
 
         return KitaruClient().executions.diff(first, second)
 
-    compared = guarded("executions.diff", output, found)
+    with working("Comparing"):
+        compared = guarded("executions.diff", output, found)
     if output == "json":
         from kitaru.inspection import serialize_execution_diff
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kitaru.cli.output import clean, guarded, is_terminal, output_option, print_item, success
+from kitaru.cli.working import working
 from kitaru.errors import KitaruUsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def create(name: str | None, output: str, **options: Any) -> None:
 def _created(name: str | None, options: dict[str, Any]) -> StackCreateResult:
     from kitaru.cli.stack import stacks
 
-    return stacks().carry_out(_request(name, options))
+    request = _request(name, options)
+    with working("Looking at what the stack names" if request.remote_spec is not None else "Making the stack"):
+        return stacks().carry_out(request)
 
 
 def _request(name: str | None, options: dict[str, Any]) -> ManageStackCreateRequest:
