@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from typing import TYPE_CHECKING
 
 from kitaru.stack.registries import sign_in
@@ -34,8 +35,8 @@ class EcrContainerRegistry:
         return user, password
 
     def verify(self) -> None:
-        """Get a login token, show it to the registry, and look at the repository where the address names one."""
-        sign_in(self._config, *self.login())
+        """Get a login token, look at the repository where the address names one, and show the token to the registry."""
+        signed_in = self.login()
         account, region, repository = registry_parts(self._config.uri)
         with aws_errors(f"reading the container registry {self._config.uri}"):
             ecr = client("ecr", self._config, region=region)
@@ -43,3 +44,10 @@ class EcrContainerRegistry:
                 ecr.describe_repositories(registryId=account, repositoryNames=[repository])
             else:
                 ecr.describe_repositories(registryId=account, maxResults=1)
+        if not _is_elsewhere():
+            sign_in(self._config, *signed_in)
+
+
+def _is_elsewhere() -> bool:
+    """Whether ECR's own interface was sent to another place, where there is no registry under its name."""
+    return any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECR"))

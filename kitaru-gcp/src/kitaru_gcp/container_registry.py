@@ -34,11 +34,12 @@ class ArtifactRegistry:
             return "oauth2accesstoken", str(credentials.token)
 
     def verify(self) -> None:
-        """Get an access token, show it to the registry, and look at the repository."""
-        sign_in(self._config, *self.login())
+        """Get an access token, look at the repository, and show the token to the registry."""
+        signed_in = self.login()
         missing = "there is no such repository: make it first, or look at its name"
         with gcp_errors(f"reading the container registry {self._config.uri}", missing=missing):
             execute(self._asked())
+        sign_in(self._config, *signed_in)
 
     def _asked(self) -> Any:
         """The question for the repository, or for the project's places where the address names none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -54,7 +55,9 @@ class LazyGroup(click.Group):
             # The one that is called like the command, if there is one: most likely it is that one's.
             suspects = {name: missing[name] for name in args[:1] if name in missing} or missing
             if not suspects:
-                raise
+                close = get_close_matches(args[0], self.list_commands(ctx), 1) if args else []
+                hint = f"Did you mean `{close[0]}`?" if close else f"`{ctx.command_path} --help` lists what there is."
+                raise click.UsageError(f"{error.format_message()} {hint}", ctx) from error
             reasons = [f"Plugin `{name}` is not available: {reason}" for name, reason in suspects.items()]
             raise click.UsageError(" ".join([error.format_message(), *reasons]), ctx) from error
 

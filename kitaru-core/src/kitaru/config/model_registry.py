@@ -276,7 +276,7 @@ def _no_choice(registry: ModelRegistry) -> str:
     if registry.aliases:
         return (
             f"several model aliases ({', '.join(sorted(registry.aliases))}) and no default: pass model=, set "
-            f"{environment.KITARU_DEFAULT_MODEL_ENV}, or call kitaru.config.set_default_model_alias()."
+            f"{environment.KITARU_DEFAULT_MODEL_ENV}, or choose one: `kitaru model default ALIAS`."
         )
     if os.environ.get(_VARIABLE, "").strip():
         return (
@@ -285,5 +285,5 @@ def _no_choice(registry: ModelRegistry) -> str:
         )
     return (
         "no model was named and there is no model alias. Pass model=, set "
-        f"{environment.KITARU_DEFAULT_MODEL_ENV}, or call kitaru.config.register_model_alias()."
+        f"{environment.KITARU_DEFAULT_MODEL_ENV}, or register one: `kitaru model register ALIAS --model NAME`."
     )

@@ -13,8 +13,8 @@ from typing import Any
 import apsw
 
 from kitaru.errors import KitaruJournalError
-from kitaru.journal import sqlite_rows as rows
-from kitaru.journal import sqlite_waits
+from kitaru.journal import sql_rows as rows
+from kitaru.journal import sql_waits
 from kitaru.journal.sqlite_errors import translated
 from kitaru.journal.sqlite_open import close_connection, open_connection
 
@@ -116,7 +116,7 @@ def _copy_execution(source: apsw.Connection, target: apsw.Connection, row: Row, 
             report.entries += 1
     try:
         if source.execute("SELECT count(*) FROM sqlite_master WHERE name = 'waits'").get:
-            sqlite_waits.copied(source.execute, target.execute, row[0])
+            sql_waits.copied(source.execute, target.execute, row[0])
     except (KitaruJournalError, apsw.Error) as error:
         report.note(f"waits of execution {record.exec_id}: {error}")
     if report.entries_lost > lost_before:

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import apsw
 
-from kitaru.journal import sqlite_retention, sqlite_waits
-from kitaru.journal import sqlite_rows as rows
+from kitaru.journal import sql_retention, sql_waits
+from kitaru.journal import sql_rows as rows
 from kitaru.journal.migrations import SCHEMA_VERSION
 from kitaru.journal.records import (
     EndedQuery,
@@ -118,7 +118,7 @@ class ListingReader:
             found = connection.execute("SELECT no FROM executions WHERE exec_id = ?", (exec_id,)).fetchone()
             if found is None:
                 raise not_found(exec_id)
-            return sqlite_waits.listed(connection.execute, found[0], exec_id, open_only=open_only)
+            return sql_waits.listed(connection.execute, found[0], exec_id, open_only=open_only)
 
     def find_cached(self, cache_key: bytes) -> Payload | None:
         found = self._all("look up a cached result", rows.FIND_CACHED, (cache_key,))
@@ -138,15 +138,15 @@ class ListingReader:
 
     def ended(self, query: EndedQuery) -> Sequence[str]:
         with self._reading("look for ended executions") as connection:
-            return sqlite_retention.ended(connection.execute, query)
+            return sql_retention.ended(connection.execute, query)
 
     def discarded(self) -> Sequence[str]:
         with self._reading("look for removed executions") as connection:
-            return sqlite_retention.discarded(connection.execute)
+            return sql_retention.discarded(connection.execute)
 
     def referenced(self, refs: Sequence[str]) -> set[str]:
         with self._reading("look for references") as connection:
-            return sqlite_retention.referenced(connection.execute, refs)
+            return sql_retention.referenced(connection.execute, refs)
 
     def _of_statuses(
         self, statuses: Sequence[str], where: Sequence[str], values: Sequence[Any], limit: int

@@ -7,7 +7,7 @@ replay took over with the calls it reused was paid for by its original, and is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kitaru.journal.records import REUSED, Entry, EntryKind, ExecutionRecord, Tally
@@ -62,10 +62,15 @@ def tallies(found: Iterable[tuple[ExecutionRecord, str, Iterable[Entry]]]) -> li
             tally.ended += 1
             tally.took += took
             tally.took_max = max(tally.took_max, took)
-        listed = list(entries)
-        tally.cost += _cost(one for one in listed if one.name != REUSED)
-        tally.cost_reused += _cost(one for one in listed if one.name == REUSED)
+        cost, reused = costs(list(entries))
+        tally.cost += cost
+        tally.cost_reused += reused
     return [groups[place] for place in sorted(groups)]
+
+
+def costs(entries: Sequence[Entry]) -> tuple[float, float]:
+    """What entries tell of money spent, and of what records that were taken over had cost."""
+    return _cost(one for one in entries if one.name != REUSED), _cost(one for one in entries if one.name == REUSED)
 
 
 def _cost(entries: Iterable[Entry]) -> float:

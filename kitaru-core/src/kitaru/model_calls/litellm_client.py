@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from kitaru.errors import KitaruUsageError
 from kitaru.model_calls.replies import ProviderAnswer, ProviderFailure, ToolCall, Usage
 from kitaru.model_calls.selection import Route
+from kitaru.process_locks import ProcessLock
 
 Listener = Callable[[str], None]
 
@@ -32,7 +32,7 @@ _RETRIABLE = frozenset(
     )
 )
 _TEXT_MAX = 2000
-_lock = threading.Lock()
+_lock = ProcessLock()
 _library: Any = None
 
 

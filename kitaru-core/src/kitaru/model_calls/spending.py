@@ -17,6 +17,7 @@ from kitaru.config.model_registry import ResolvedModelSelection, resolve_model_s
 from kitaru.errors import KitaruBudgetExceededError, KitaruNotFoundError
 from kitaru.journal.records import REUSED, Entry, EntryKind, ExecutionQuery, WaitRecord
 from kitaru.model_calls.conversation import Conversation, WaitFor
+from kitaru.process_locks import ProcessLock
 
 if TYPE_CHECKING:
     from kitaru.runtime.context import Frame
@@ -50,7 +51,7 @@ class _Ledger:
 
 
 _ledgers: WeakKeyDictionary[Kernel, _Ledger] = WeakKeyDictionary()
-_ledgers_lock = threading.Lock()
+_ledgers_lock = ProcessLock()
 
 
 class Purse:

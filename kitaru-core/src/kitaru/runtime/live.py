@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from kitaru.process_locks import ProcessLock
 from kitaru.runtime.context import Frame, invocation_id
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Channel:
                 self._listeners.remove(queue)
 
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 def channel(run: Run) -> Channel:

@@ -33,13 +33,27 @@ def open_journal(url: str, durability: Literal["full", "process"]) -> Journal:
         from kitaru.journal.memory import MemoryJournal
 
         return MemoryJournal(durability=durability)
+    if kind in ("postgresql", "postgres"):
+        return _postgres(url, durability)
     remote = kind in ("http", "https")
-    missing = "the journal of a Kitaru server" if remote else "the PostgreSQL journal"
+    missing = "the journal of a Kitaru server" if remote else "this kind of journal"
     undo = " To forget a login, call kitaru.config.forget_login()." if remote else ""
     raise KitaruFeatureNotAvailableError(
         f"{hide_password(url)}: {missing} is not part of this version of Kitaru. Upgrade with `pip install -U kitaru`, "
         "or use a file: `export KITARU_JOURNAL_URL=sqlite:///path/to/kitaru.db`." + undo
     )
+
+
+def _postgres(url: str, durability: Literal["full", "process"]) -> Journal:
+    from importlib.util import find_spec
+
+    if find_spec("psycopg") is None:
+        raise KitaruFeatureNotAvailableError(
+            f"{hide_password(url)}: a journal in PostgreSQL needs the package psycopg: pip install 'kitaru[postgres]'"
+        )
+    from kitaru.journal.postgres import PostgresJournal
+
+    return PostgresJournal(url, durability=durability)
 
 
 @dataclass(frozen=True, slots=True)

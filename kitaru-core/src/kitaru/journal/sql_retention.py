@@ -11,15 +11,13 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kitaru.journal import sqlite_rows as rows
-from kitaru.journal import sqlite_waits, transitions
+from kitaru.journal import sql_rows as rows
+from kitaru.journal import sql_waits, transitions
 from kitaru.journal.records import EndedQuery, Entry, ExecutionRecord, Lease, Tally, TallyQuery, WaitRecord
+from kitaru.journal.sql_reader import Reader
 from kitaru.journal.transitions import FINISHED, Alive
-
-if TYPE_CHECKING:
-    from kitaru.journal.sqlite_reads import ListingReader
 
 Execute = Callable[..., Any]
 
@@ -44,33 +42,35 @@ _REFERENCED = (
 )
 
 
-class SqliteRetention:
+class SqlRetention:
     """What ``SqliteJournal`` inherits: its methods for whole executions."""
 
-    _cursor: Any
-    _reader: ListingReader
+    _reader: Reader
+
+    @abstractmethod
+    def _execute(self, sql: str, bindings: Sequence[Any] = ()) -> Any: ...
 
     @abstractmethod
     def _write(self, doing: str, *, durable: bool = False) -> AbstractContextManager[None]: ...
 
     def discard(self, exec_ids: Sequence[str]) -> Sequence[str]:
         with self._write("remove executions"):
-            return discard(self._cursor.execute, exec_ids)
+            return discard(self._execute, exec_ids)
 
     def purge(self, exec_id: str, limit: int) -> bool:
         with self._write("delete entries of a removed execution"):
-            return purge(self._cursor.execute, exec_id, limit)
+            return purge(self._execute, exec_id, limit)
 
     def forget_discarded(self, exec_id: str) -> None:
         with self._write("forget a removed execution"):
-            forget(self._cursor.execute, exec_id)
+            forget(self._execute, exec_id)
 
     def insert(self, record: ExecutionRecord, entries: Sequence[Entry], waits: Sequence[WaitRecord] = ()) -> bool:
         made = transitions.arrived(record)
         with self._write("import an execution"):
-            if self._cursor.execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone() is not None:
+            if self._execute(rows.GET_EXECUTION, (record.exec_id,)).fetchone() is not None:
                 return False
-            insert(self._cursor.execute, made, entries, waits)
+            insert(self._execute, made, entries, waits)
             return True
 
     def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
@@ -125,7 +125,7 @@ def insert(execute: Execute, record: ExecutionRecord, entries: Sequence[Entry], 
     for entry in entries:
         execute(rows.PUT_ENTRY, rows.entry_row(lease, entry))
     for wait in waits:
-        sqlite_waits.put(execute, no, wait)
+        sql_waits.put(execute, no, wait)
 
 
 def discarded(execute: Execute) -> list[str]:
@@ -144,9 +144,9 @@ def ended(execute: Execute, query: EndedQuery) -> list[str]:
     sql = (
         "SELECT exec_id FROM (SELECT no, exec_id, ended_at, status, "  # noqa: S608
         "row_number() OVER (PARTITION BY flow_name ORDER BY no DESC) AS place "
-        f"FROM executions WHERE status IN {_ENDED} AND (?1 IS NULL OR flow_name = ?1)) "
-        "WHERE status IN (SELECT value FROM json_each(?2)) AND (?3 IS NULL OR ended_at < ?3) AND place > ?4 "
-        "ORDER BY ended_at, no"
+        f"FROM executions WHERE status IN {_ENDED} AND (CAST(?1 AS TEXT) IS NULL OR flow_name = ?1)) AS ranked "
+        "WHERE status IN (SELECT value FROM json_each(?2)) AND (CAST(?3 AS BIGINT) IS NULL OR ended_at < ?3) "
+        "AND place > ?4 ORDER BY ended_at, no"
     )
     bindings = (query.flow_name, json.dumps(statuses), query.before, query.keep_last)
     return [row[0] for row in execute(sql, bindings).fetchall()]

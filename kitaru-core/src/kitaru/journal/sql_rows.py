@@ -13,7 +13,7 @@ from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Own
 _Rows = TypeVar("_Rows")
 _Read = TypeVar("_Read")
 
-_ENTRY_COLUMNS = (
+ENTRY_COLUMNS = (
     "exec_no, seq, fence, kind, key, name, attempt, started_at, ended_at, inputs_digest, codec, digest, size, ref, "
     "cache_key, inputs, data, detail"
 )
@@ -21,7 +21,7 @@ _ENTRY_COLUMNS = (
 # One autocommitted statement takes the write lock when it starts, so the fence it reads is the newest: the check and
 # the write are one immediate transaction, at the price of one statement.
 APPEND = (
-    f"INSERT INTO entries ({_ENTRY_COLUMNS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "  # noqa: S608
+    f"INSERT INTO entries ({ENTRY_COLUMNS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "  # noqa: S608
     "?16, ?17, ?18 WHERE EXISTS (SELECT 1 FROM executions WHERE no = ?1 AND fence = ?3)"
 )
 APPENDED = "SELECT 1 FROM entries WHERE exec_no = ? AND seq = ? AND fence = ? AND kind = ? AND key = ?"
@@ -55,9 +55,9 @@ FIND_EXECUTION = (
 )
 LIST_EXECUTIONS = f"SELECT no, {_LISTED_COLUMNS}, {_OPEN_WAITS} FROM executions"  # noqa: S608
 HAS_OPEN_WAITS = "EXISTS (SELECT 1 FROM waits WHERE waits.exec_no = executions.no AND waits.status = 'open')"
-ENTRIES = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq > ? ORDER BY seq"  # noqa: S608
+ENTRIES = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq > ? ORDER BY seq"  # noqa: S608
 ENTRIES_UNDER = (
-    f"SELECT {_ENTRY_COLUMNS} FROM entries "  # noqa: S608
+    f"SELECT {ENTRY_COLUMNS} FROM entries "  # noqa: S608
     "WHERE exec_no = ? AND seq > ? AND substr(key, 1, ?) = ? ORDER BY seq"
 )
 # What changes in the life of an execution. A result is there only once nothing changes any more, so that records read
@@ -83,9 +83,10 @@ PUT_EXECUTION = (
     f"INSERT INTO executions (no, {_EXECUTION_COLUMNS}) VALUES "  # noqa: S608
     f"({', '.join('?' * (_EXECUTION_COLUMNS.count(',') + 2))})"
 )
-ENTRIES_BACKWARDS = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? ORDER BY seq DESC"  # noqa: S608
-ENTRY_NUMBERED = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq = ?"  # noqa: S608
-PUT_ENTRY = f"INSERT INTO entries ({_ENTRY_COLUMNS}) VALUES ({', '.join('?' * (_ENTRY_COLUMNS.count(',') + 1))})"  # noqa: S608
+ENTRIES_BACKWARDS = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE exec_no = ? ORDER BY seq DESC"  # noqa: S608
+ENTRY_NUMBERED = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE exec_no = ? AND seq = ?"  # noqa: S608
+PUT_ENTRY = f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES ({', '.join('?' * (ENTRY_COLUMNS.count(',') + 1))})"  # noqa: S608
+NUMBER = "SELECT no FROM executions WHERE exec_id = ?"
 NEXT_SEQ = "SELECT coalesce(max(seq), 0) + 1 FROM entries WHERE exec_no = ?"
 FIND_CACHED = (
     "SELECT codec, digest, size, ref, data FROM entries WHERE cache_key = ? AND kind = 2 "

@@ -100,7 +100,7 @@ def due_at_once(
     execute: Execute, exec_no: int, waits: Sequence[str], children: Sequence[str], wake_at: int | None
 ) -> tuple[bool, int | None]:
     """Whether what an execution is about to be suspended on has happened already, and when it is due otherwise."""
-    if waits and execute(_STILL_OPEN, (exec_no, json.dumps(list(waits)))).get != len(waits):
+    if waits and execute(_STILL_OPEN, (exec_no, json.dumps(list(waits)))).fetchone()[0] != len(waits):
         return True, wake_at
     found = execute(_CHILDREN, (json.dumps(list(children)),)).fetchall() if children else []
     return transitions.soonest(found, wake_at)
