@@ -37,9 +37,7 @@ def check(kernel: Kernel, exec_id: str, timeout: float) -> CheckReport:
     _require_unfinished(kernel, exec_id)
     if kernel.journal.url.startswith("memory:"):  # no other process can read it
         return check_here(kernel, exec_id)
-    environment = dict(os.environ)
-    if kernel.journal.url.startswith("sqlite:"):  # other addresses hold secrets, which `url` leaves out
-        environment["KITARU_JOURNAL_URL"] = kernel.journal.url
+    environment = {**os.environ, "KITARU_JOURNAL_URL": kernel.journal.address}
     command = [sys.executable, "-P", "-m", "kitaru.client.check_worker", exec_id]
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeout, env=environment, check=False)

@@ -61,6 +61,10 @@ class MemoryJournal(MemoryRetention):
         return "memory:"
 
     @property
+    def address(self) -> str:
+        return self.url
+
+    @property
     def durability(self) -> Durability:
         return self._durability
 

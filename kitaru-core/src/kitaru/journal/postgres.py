@@ -14,7 +14,8 @@ from psycopg.pq import TransactionStatus
 
 from kitaru.journal import sql_rows as rows
 from kitaru.journal import transitions
-from kitaru.journal.postgres_open import TRANSLATED, Connection, connect, migrate, refusal, shown, translate, translated
+from kitaru.journal.addresses import without_secrets
+from kitaru.journal.postgres_open import TRANSLATED, Connection, connect, migrate, refusal, translate, translated
 from kitaru.journal.postgres_reads import PostgresReader
 from kitaru.journal.postgres_sql import APPEND, WRITE_LOCK, statement, values
 from kitaru.journal.protocol import Durability
@@ -68,7 +69,11 @@ class PostgresJournal(SqlJournal):
 
     @property
     def url(self) -> str:
-        return shown(self._address)
+        return without_secrets(self._address)
+
+    @property
+    def address(self) -> str:
+        return self._address
 
     def _connect(self, doing: str) -> Connection:
         made = connect(self._address, self._durability, doing)

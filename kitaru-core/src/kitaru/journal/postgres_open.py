@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors
 
 from kitaru.errors import KitaruCorruptionError, KitaruJournalError, KitaruRuntimeError, KitaruSerializationError
+from kitaru.journal.addresses import without_secrets
 from kitaru.journal.postgres_sql import MIGRATION_LOCK, MIGRATIONS, SCHEMA, SCHEMA_VERSION
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -21,14 +22,6 @@ TRANSLATED = (psycopg.Error, UnicodeError, OverflowError)
 _CONNECT_SECONDS = 10
 _QUIET = "client_min_messages=error"
 _SYNCHRONOUS = {"full": "on", "process": "off"}
-
-
-def shown(url: str) -> str:
-    """The address without user, password and parameters that may be secret."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    query = "&".join(one for one in parts.query.split("&") if one.partition("=")[0] in ("host", "port", "dbname"))
-    return f"{parts.scheme}://{host}{parts.path}{f'?{query}' if query else ''}"
 
 
 def connect(url: str, durability: str, doing: str) -> Connection:
@@ -62,8 +55,8 @@ def migrate(connection: Connection, url: str) -> None:
             found = _version(connection)
             if found > SCHEMA_VERSION:
                 raise KitaruJournalError(
-                    f"the journal {shown(url)} was written by a newer Kitaru (schema {found}, this one reads up to "
-                    f"{SCHEMA_VERSION}). Upgrade: pip install -U kitaru"
+                    f"the journal {without_secrets(url)} was written by a newer Kitaru (schema {found}, this one reads "
+                    f"up to {SCHEMA_VERSION}). Upgrade: pip install -U kitaru"
                 )
             for number, script in MIGRATIONS:
                 if number > found:
@@ -90,7 +83,7 @@ def translated(url: str, doing: str) -> Iterator[None]:
 
 def translate(error: Exception, url: str, doing: str) -> KitaruRuntimeError:
     """The Kitaru error for ``error``; ``doing`` completes "cannot ...". No password stands in it."""
-    where = shown(url)
+    where = without_secrets(url)
     told = _without_secrets(str(error), url).strip().splitlines() or [type(error).__name__]
     if isinstance(error, (UnicodeError, OverflowError, psycopg.DataError, errors.ProgramLimitExceeded)):
         return KitaruSerializationError(
@@ -99,20 +92,24 @@ def translate(error: Exception, url: str, doing: str) -> KitaruRuntimeError:
         )
     if isinstance(error, (errors.DataCorrupted, errors.IndexCorrupted)):
         return KitaruCorruptionError(f"cannot {doing}: the journal {where} is damaged ({told[0]}).")
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:  # while connecting, there is only a text
+        for words, sentence in _REFUSALS:
+            if words in told[0]:
+                return KitaruJournalError(f"cannot {doing} ({where}): {sentence} ({told[0]})")
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):
-            return KitaruJournalError(f"cannot {doing} in the journal {where}: {sentence} ({told[0]})")
-    return KitaruJournalError(f"cannot {doing} in the journal {where}: {told[0]}. Run `kitaru doctor`.")
+            return KitaruJournalError(f"cannot {doing} ({where}): {sentence} ({told[0]})")
+    return KitaruJournalError(f"cannot {doing} ({where}): {told[0]}. Run `kitaru doctor`.")
 
 
 def refusal(url: str, *, forked: bool) -> KitaruJournalError:
     """Why a journal that was closed, or that came here by a fork, does nothing any more."""
     if forked:
         return KitaruJournalError(
-            f"the journal {shown(url)} was opened before this process was forked, and a connection must not cross a "
-            "fork. Start flows in the parent, or use multiprocessing's `spawn` or `forkserver`."
+            f"the journal {without_secrets(url)} was opened before this process was forked, and a connection must not "
+            "cross a fork. Start flows in the parent, or use multiprocessing's `spawn` or `forkserver`."
         )
-    return KitaruJournalError(f"the journal {shown(url)} is closed.")
+    return KitaruJournalError(f"the journal {without_secrets(url)} is closed.")
 
 
 def _without_secrets(text: str, url: str) -> str:
@@ -120,6 +117,12 @@ def _without_secrets(text: str, url: str) -> str:
     return text.replace(password, "***") if password else text
 
 
+_REFUSALS = (
+    ("does not exist", "there is no such database or user. Make the database first: `createdb`"),
+    ("password", "the user or password is wrong. PGPASSWORD or ~/.pgpass may hold it"),
+    ("too many", "the server has no connection left"),
+    ("pg_hba.conf", "the server does not let this user in from here"),
+)
 _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (errors.DiskFull, "its disk is full. Free some space; what was committed is kept, the rest is sent again"),
     (
@@ -127,9 +130,6 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
         "the user may not do that. It needs the right to create a schema, or one that is there",
     ),
     (errors.ReadOnlySqlTransaction, "this server is read-only: a standby. Name the primary"),
-    (errors.InvalidPassword, "the user or password is wrong"),
-    (errors.InvalidAuthorizationSpecification, "the user is not let in"),
-    (errors.InvalidCatalogName, "there is no such database. Make it first: `createdb`"),
     (errors.TooManyConnections, "the server has no connection left"),
     (errors.DeadlockDetected, "two processes waited for each other; it is safe to try again"),
     (psycopg.OperationalError, "the server does not answer, or the connection broke. What was committed is kept"),

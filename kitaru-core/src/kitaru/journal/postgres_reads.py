@@ -11,7 +11,8 @@ import psycopg
 
 from kitaru.journal import sql_retention, sql_waits
 from kitaru.journal import sql_rows as rows
-from kitaru.journal.postgres_open import Connection, connect, refusal, shown, translated
+from kitaru.journal.addresses import without_secrets
+from kitaru.journal.postgres_open import Connection, connect, refusal, translated
 from kitaru.journal.postgres_sql import GONE, PUBLIC, SCHEMA, SCHEMA_VERSION, STORED, statement, values
 from kitaru.journal.records import (
     EndedQuery,
@@ -215,7 +216,7 @@ class PostgresReader:
         )[0]
         notes = ["this server is a standby: nothing can be written"] if recovering else []
         return {
-            "url": shown(self._url),
+            "url": without_secrets(self._url),
             "kind": "postgresql",
             "durability": durability,
             "schema_version": SCHEMA_VERSION,

@@ -41,6 +41,11 @@ class Journal(Protocol):
         """The address that opens this journal again, without secrets."""
 
     @property
+    def address(self) -> str:
+        """The address as it was given, secrets included: for the environment of a process that continues an execution,
+        never for a text."""
+
+    @property
     def durability(self) -> Durability: ...
 
     def create(self, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:

@@ -60,6 +60,10 @@ class SqliteJournal(SqlJournal):
     def url(self) -> str:
         return f"sqlite:///{self.path}"
 
+    @property
+    def address(self) -> str:
+        return self.url
+
     # -- the hot path -------------------------------------------------------------------------------------------
 
     def _append_one(self, lease: Lease, entry: Entry) -> None:

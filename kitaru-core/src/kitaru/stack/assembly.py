@@ -17,6 +17,7 @@ from kitaru.config.journal_url import normalise_journal_url
 from kitaru.config.settings import Settings, first
 from kitaru.errors import KitaruBackendError, KitaruStateError, KitaruUsageError
 from kitaru.journal import transitions
+from kitaru.journal.addresses import without_secrets
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Journal
 from kitaru.journal.records import ExecutionQuery
@@ -406,6 +407,8 @@ def _opened(settings: Settings, journal_url: str | None, durability: Literal["fu
     if latest is not None and latest.settings is settings and durability is None and journal_url is None:
         return latest
     url = normalise_journal_url(journal_url) if journal_url is not None else settings.journal_url
+    if url == without_secrets(settings.journal_url):  # as a journal gives its own address; its password is known here
+        url = settings.journal_url
     chosen = durability or settings.durability
     # A forked child finds its parent's kernels here, and they refuse: even a new SQLite connection to the same file
     # would share the parent's idea of the locks it holds.

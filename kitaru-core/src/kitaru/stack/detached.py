@@ -52,7 +52,7 @@ def _start(exec_id: str, kernel: Kernel, settings: Settings, path: Path) -> subp
     environment = {
         **os.environ,
         "KITARU_CONFIG_PATH": str(settings.config_directory),
-        "KITARU_JOURNAL_URL": kernel.journal.url,
+        "KITARU_JOURNAL_URL": kernel.journal.address,
         "KITARU_DURABILITY": kernel.journal.durability,
         "KITARU_LEASE_SECONDS": str(kernel.lease_seconds),
     }
