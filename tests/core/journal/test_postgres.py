@@ -276,3 +276,118 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KitaruFeatureNotAvailableError, match=r"pip install 'kitaru\[postgres\]'") as caught:
         open_journal("postgresql://me:hunter2@db/kitaru", "full")
     assert "hunter2" not in str(caught.value)
+
+
+@flow
+def shape(n: int) -> int:
+    first = double(n)
+    inner = counts.run(2).wait()
+    futures = double.map([first, first + 1])
+    return sum(one.result() for one in futures) + sum(inner)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.timeout(180)
+def test_a_connection_that_breaks_at_any_statement(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """``after``: the statement was carried out, and nobody was told."""
+    import psycopg
+
+    real = psycopg.Connection.execute
+    left = 0
+    lock = threading.Lock()
+
+    def breaking(self: Any, *given: Any, **options: Any) -> Any:
+        nonlocal left
+        with lock:
+            left -= 1
+            mine = left == 0
+        if mine and when == "before":
+            self.close()
+        done = real(self, *given, **options)
+        if mine:
+            self.close()
+            raise psycopg.OperationalError("the connection broke")
+        return done
+
+    assert shape.run(1).wait() == 12  # everything is loaded, and connected
+    monkeypatch.setattr(psycopg.Connection, "execute", breaking)
+    point = 0
+    survived = False
+    while not survived:
+        point += 1
+        with lock:
+            left = point
+        handle = _started(f"{when}-{point}")
+        try:
+            assert handle.wait(timeout=30) == 12, point
+        except KitaruJournalError:  # what the handle itself asked for was not answered; the flow goes on
+            assert handle.wait(timeout=30) == 12, point
+        survived = left > 0
+        with lock:
+            left = 0
+        entries = KitaruClient().executions.get(handle.exec_id)
+        assert [call.status.value for call in entries.checkpoints] == ["completed"] * 3, point
+        assert len(entries.children) == 1, point
+    assert point > 25, "it did break where it should"
+
+
+def _started(key: str) -> Any:
+    for _ in range(3):
+        try:
+            return shape.run(1, idempotency_key=key)
+        except KitaruJournalError:  # whether it was created is not known: the key tells
+            continue
+    raise AssertionError("it never started")
+
+
+WORKER = """
+import sys
+from kitaru import checkpoint, flow
+
+@checkpoint
+def step(worker: int, n: int, place: int) -> int:
+    with open(f"ran-{worker}-{n}", "a") as file:
+        file.write("x")
+    return place
+
+@flow
+def work(worker: int, n: int) -> int:
+    return sum(step(worker, n, place) for place in range(3))
+
+if __name__ == "__main__":
+    worker, count = map(int, sys.argv[1:])
+    handles = [work.run(worker, n, idempotency_key=f"{worker}-{n}") for n in range(count)]
+    assert [handle.wait() for handle in handles] == [3] * count
+"""
+
+
+@pytest.mark.timeout(180)
+def test_processes_that_share_a_journal_while_connections_break(journal_url: str, tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(WORKER)
+    workers, flows = 4, 12
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "work.py", str(n), str(flows)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
+        for n in range(workers)
+    ]
+    for _ in range(3):
+        time.sleep(0.7)
+        break_connections(journal_url)
+    for one in processes:
+        _, told = one.communicate(timeout=120)
+        # A start whose end is not known is the caller's to repeat; everything that had started goes on by itself.
+        assert one.returncode == 0 or "KitaruJournalError" in told, told
+    recover = [str(Path(sys.executable).with_name("kitaru")), "recover", "--output", "json"]
+    both = [subprocess.Popen(recover, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for one in both:
+        one.communicate(timeout=120)
+    for number in range(workers):
+        subprocess.run([sys.executable, "work.py", str(number), str(flows)], cwd=tmp_path, check=True, timeout=60)
+    client = KitaruClient().executions
+    found = client.list()
+    assert len(found) == workers * flows and {one.status.value for one in found} == {"completed"}
+    for one in found:
+        assert [call.invocation_id for call in client.get(one.exec_id).checkpoints] == ["step", "step#2", "step#3"]

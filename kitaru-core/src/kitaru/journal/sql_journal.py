@@ -162,7 +162,7 @@ class SqlJournal(SqlRetention):
         try:
             self._insert(ticket.lease, ticket.entries)
         except Exception as error:  # a refused row, whatever is wrong with it, is its caller's alone
-            ticket.error = error
+            ticket.error = self._translate(error, "append entries") if isinstance(error, self._trouble) else error
             if not self._in_transaction():  # SQLite has rolled everybody back (disk full, for example)
                 raise
 

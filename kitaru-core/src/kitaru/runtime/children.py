@@ -12,7 +12,6 @@ from kitaru.errors import (
     FailureOrigin,
     KitaruError,
     KitaruExecutionError,
-    KitaruLeaseError,
     KitaruStateError,
     KitaruTimeoutError,
 )
@@ -94,10 +93,7 @@ def start_child(
         run.flush()
     owner = None if away else kernel.owner
     asked_at = run.clock.elapsed()
-    try:
-        created = run.journal.create_child(run.lease, entry, record, owner, kernel.lease_seconds)
-    except KitaruLeaseError as error:
-        raise run.lose(error) from error
+    created = run.written(lambda: run.journal.create_child(run.lease, entry, record, owner, kernel.lease_seconds))
     if created.lease is None:
         assert kernel.places is not None
         kernel.places.start(created.record)

@@ -193,7 +193,7 @@ class Kernel:
             record.seed = self.journal.get(replay.original_exec_id).seed
             record.spec = {**record.spec, "replay": replay.to_json(partial(self.encode, stack=stack_of(record.spec)))}
         asked_at = self.clock.elapsed()
-        created = self.journal.create(record, self.owner if owned else None, self.lease_seconds)
+        created = lease.create(self.journal, record, self.owner if owned else None, self.lease_seconds)
         if created.existed:
             self._require_same_inputs(created.record, record)
             return Launch(created.record, self.runs.get(created.record.exec_id), existed=True)

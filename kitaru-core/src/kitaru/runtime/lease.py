@@ -8,7 +8,9 @@ import socket
 import sys
 from pathlib import Path
 
-from kitaru.journal.records import Owner
+from kitaru.errors import KitaruJournalError
+from kitaru.journal.protocol import Journal
+from kitaru.journal.records import Created, ExecutionRecord, Owner
 
 _GONE_MAX = 10_000
 _gone: dict[Owner, Owner] = {}  # and from where that was seen
@@ -104,3 +106,12 @@ def _mac_start_time(pid: int) -> int | None:
     answer = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False)
     text = answer.stdout.strip()
     return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") if text else None
+
+
+def create(journal: Journal, record: ExecutionRecord, owner: Owner | None, lease_seconds: float) -> Created:
+    """``Journal.create``, sent once more when its end is not known: it may be there, owned by this process, which would
+    not drive it then. Raises like it."""
+    try:
+        return journal.create(record, owner, lease_seconds)
+    except KitaruJournalError:
+        return journal.create(record, owner, lease_seconds)

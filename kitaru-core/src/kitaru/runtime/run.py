@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kitaru.errors import KitaruBackendError, KitaruJournalError, KitaruLeaseError, KitaruUsageError
 from kitaru.journal.records import Entry, EntryKind, ExecutionRecord, Lease, Payload, WaitRecord
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from kitaru.runtime.specs import FlowSpec
     from kitaru.runtime.submission import Submissions
     from kitaru.runtime.suspension import Hold
+
+T = TypeVar("T")
 
 _RESEND_PAUSE_SECONDS = 0.05
 _RESEND_PAUSE_MAX_SECONDS = 1.0
@@ -283,17 +285,21 @@ class Run:
     def open_wait(self, wait: WaitRecord) -> WaitRecord:
         """Commit a wait, and what is buffered before it; gives the stored one, which may be from an earlier owner."""
         entries = self.take_buffered(0)
-        return self._written(lambda: self.journal.open_wait(self.lease, wait, entries))
+        return self.written(lambda: self.journal.open_wait(self.lease, wait, entries))
 
     def resolve_wait(self, wait: WaitRecord, status: str, answer: Payload | None) -> WaitRecord:
         """End one of this execution's own waits. Raises KitaruStateError when somebody else has."""
         at = self.clock.now()
-        return self._written(
+        return self.written(
             lambda: self.journal.resolve_wait(self.exec_id, wait.wait_id, status, answer, at, lease=self.lease)
         )
 
-    def _written(self, write: Callable[[], WaitRecord]) -> WaitRecord:
-        answers: list[WaitRecord] = []
+    def written(self, write: Callable[[], T]) -> T:
+        """What a write to the journal gives, sent again while its end is unknown; it must be safe to send again.
+
+        Raises what stops the execution.
+        """
+        answers: list[T] = []
         try:
             return write()
         except KitaruLeaseError as error:
