@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,12 +18,10 @@ from kitaru.journal.postgres_reads import PostgresReader
 from kitaru.journal.postgres_sql import APPEND, WRITE_LOCK, statement, values
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import Entry, Lease
-from kitaru.journal.sql_journal import SqlJournal
+from kitaru.journal.sql_journal import SqlJournal, keep_from_forks
 
 _BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
 _BEGIN_DURABLY = f"{_BEGIN}; SET LOCAL synchronous_commit = on"
-_inherited: list[PostgresJournal] = []  # in a forked child: kept, so that nothing closes their connections
-_open_journals: weakref.WeakSet[PostgresJournal] = weakref.WeakSet()
 
 
 class PostgresJournal(SqlJournal):
@@ -65,7 +61,7 @@ class PostgresJournal(SqlJournal):
         except BaseException:
             self._connection.close()
             raise
-        _open_journals.add(self)
+        keep_from_forks(self)
 
     @property
     def url(self) -> str:
@@ -129,7 +125,6 @@ class PostgresJournal(SqlJournal):
             self._closed = True
             self._reader.close()
             self._connection.close()
-        _open_journals.discard(self)
 
     # -- transactions -------------------------------------------------------------------------------------------
 
@@ -180,20 +175,3 @@ class PostgresJournal(SqlJournal):
 
     def _refuse(self) -> None:
         raise refusal(self._address, forked=self._forked)
-
-    def mark_forked(self) -> None:
-        """In a forked child: refuse every further use, and close nothing, which would end the parent's connection."""
-        import threading
-
-        self._forked = True
-        self._writing = threading.Lock()
-        self._reader.mark_forked()
-        _inherited.append(self)
-
-
-def _mark_all_forked() -> None:
-    for journal in list(_open_journals):
-        journal.mark_forked()
-
-
-os.register_at_fork(after_in_child=_mark_all_forked)

@@ -20,11 +20,11 @@ from kitaru.journal.records import (
     EntryKind,
     ExecutionQuery,
     ExecutionRecord,
-    Payload,
     Tally,
     TallyQuery,
     WaitRecord,
 )
+from kitaru.journal.sql_reader import SqlReader
 from kitaru.journal.tallies import costs
 from kitaru.journal.transitions import Alive, not_found
 
@@ -45,7 +45,7 @@ _NOTED = (
 )
 
 
-class PostgresReader:
+class PostgresReader(SqlReader):
     """All queries of one journal. Thread-safe: one query at a time. A connection that broke is made again, once."""
 
     def __init__(self, url: str, durability: str, now: Callable[[], int]) -> None:
@@ -93,16 +93,6 @@ class PostgresReader:
         sql = "SELECT exec_id FROM executions WHERE cancel_requested = 1 AND no = ANY(%(numbers)s) ORDER BY no"
         return [row[0] for row in self._named("look for cancellations", sql, {"numbers": list(numbers)})]
 
-    def get(self, exec_id: str) -> ExecutionRecord:
-        found = self._all("read an execution", rows.GET_EXECUTION, (exec_id,))
-        if not found:
-            raise not_found(exec_id)
-        return rows.read_execution(found[0])
-
-    def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
-        found = self._all("find an execution", rows.FIND_EXECUTION, (flow_name, idempotency_key))
-        return rows.read_execution(found[0]) if found else None
-
     def entries(self, exec_id: str, after: int, prefix: str | None) -> list[Entry]:
         no = self._number(exec_id)
         if prefix is None:
@@ -121,13 +111,6 @@ class PostgresReader:
         if not found:
             raise not_found(exec_id)
         return int(found[0][0])
-
-    def find_cached(self, cache_key: bytes) -> Payload | None:
-        found = self._all("look up a cached result", rows.FIND_CACHED, (cache_key,))
-        if not found:
-            return None
-        codec, digest, size, ref, data = found[0]
-        return Payload(codec, digest, size, data, ref)
 
     def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
         bindings = {

@@ -5,7 +5,9 @@ A subclass supplies the connection: how a statement is run, what a transaction i
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -394,3 +396,27 @@ class SqlJournal(SqlRetention):
 
     def _expiry(self, lease_seconds: float) -> int:
         return self._now() + round(lease_seconds * 1e6)
+
+    def mark_forked(self) -> None:
+        """In a forked child: refuse every further use, and close nothing, which could touch what is the parent's."""
+        self._forked = True
+        self._writing = threading.Lock()
+        self._reader.mark_forked()
+        _inherited.append(self)
+
+
+_inherited: list[SqlJournal] = []  # in a forked child: kept, so that nothing closes their connections
+_open: weakref.WeakSet[SqlJournal] = weakref.WeakSet()
+
+
+def keep_from_forks(journal: SqlJournal) -> None:
+    """From now on a forked child refuses to use this journal."""
+    _open.add(journal)
+
+
+def _mark_all_forked() -> None:
+    for journal in list(_open):
+        journal.mark_forked()
+
+
+os.register_at_fork(after_in_child=_mark_all_forked)

@@ -16,7 +16,7 @@ from typing import Any
 from kitaru.journal import sql_rows as rows
 from kitaru.journal import sql_waits, transitions
 from kitaru.journal.records import EndedQuery, Entry, ExecutionRecord, Lease, Tally, TallyQuery, WaitRecord
-from kitaru.journal.sql_reader import Reader
+from kitaru.journal.sql_reader import SqlReader
 from kitaru.journal.transitions import FINISHED, Alive
 
 Execute = Callable[..., Any]
@@ -45,7 +45,7 @@ _REFERENCED = (
 class SqlRetention:
     """What ``SqliteJournal`` inherits: its methods for whole executions."""
 
-    _reader: Reader
+    _reader: SqlReader
 
     @abstractmethod
     def _execute(self, sql: str, bindings: Sequence[Any] = ()) -> Any: ...

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,14 +12,12 @@ from kitaru.journal import sql_rows as rows
 from kitaru.journal import transitions
 from kitaru.journal.protocol import Durability
 from kitaru.journal.records import Entry, Lease
-from kitaru.journal.sql_journal import SqlJournal
+from kitaru.journal.sql_journal import SqlJournal, keep_from_forks
 from kitaru.journal.sqlite_errors import TRANSLATED, refusal, translate, translated
 from kitaru.journal.sqlite_open import close_connection, journal_mode, open_connection
-from kitaru.journal.sqlite_reads import ListingReader
+from kitaru.journal.sqlite_reads import SqliteReader
 
 _SYNCHRONOUS = {"full": "FULL", "process": "NORMAL"}
-_inherited: list[SqliteJournal] = []  # in a forked child: kept, so that nothing closes their connections
-_open_journals: weakref.WeakSet[SqliteJournal] = weakref.WeakSet()
 
 
 class SqliteJournal(SqlJournal):
@@ -38,7 +34,7 @@ class SqliteJournal(SqlJournal):
     """
 
     _trouble = TRANSLATED
-    _reader: ListingReader
+    _reader: SqliteReader
 
     def __init__(self, path: str, *, durability: Durability = "full", now: Callable[[], int] | None = None) -> None:
         self.path = os.path.abspath(path)
@@ -50,11 +46,11 @@ class SqliteJournal(SqlJournal):
             self._connection = open_connection(self.path, _SYNCHRONOUS[durability])
             self._cursor = self._connection.cursor()
             try:
-                self._reader = ListingReader(self.path, self._now)
+                self._reader = SqliteReader(self.path, self._now)
             except BaseException:
                 self._connection.close()
                 raise
-        _open_journals.add(self)
+        keep_from_forks(self)
 
     @property
     def url(self) -> str:
@@ -97,7 +93,6 @@ class SqliteJournal(SqlJournal):
             self._closed = True
             self._reader.close()
             close_connection(self._connection)
-        _open_journals.discard(self)
 
     # -- transactions -------------------------------------------------------------------------------------------
 
@@ -150,19 +145,3 @@ class SqliteJournal(SqlJournal):
 
     def _refuse(self) -> None:
         raise refusal(self.path, forked=self._forked)
-
-    def mark_forked(self) -> None:
-        """In a forked child: refuse every further use. Nothing inherited is closed, which could touch the parent's
-        files."""
-        self._forked = True
-        self._writing = threading.Lock()
-        self._reader.mark_forked()
-        _inherited.append(self)
-
-
-def _mark_all_forked() -> None:
-    for journal in list(_open_journals):
-        journal.mark_forked()
-
-
-os.register_at_fork(after_in_child=_mark_all_forked)

@@ -18,11 +18,11 @@ from kitaru.journal.records import (
     Entry,
     ExecutionQuery,
     ExecutionRecord,
-    Payload,
     Tally,
     TallyQuery,
     WaitRecord,
 )
+from kitaru.journal.sql_reader import SqlReader
 from kitaru.journal.sqlite_errors import refusal, translated
 from kitaru.journal.sqlite_open import file_system, library_version, wal_is_sound
 from kitaru.journal.tallies import SQL
@@ -48,7 +48,7 @@ def _newest(index: str, where: Sequence[str]) -> str:
     return f"SELECT no FROM (SELECT no FROM executions {index} WHERE {' AND '.join(where)} ORDER BY no DESC LIMIT ?)"  # noqa: S608  constants; values are bound
 
 
-class ListingReader:
+class SqliteReader(SqlReader):
     """All queries of one journal file. Thread-safe: one query at a time."""
 
     def __init__(self, path: str, now: Callable[[], int]) -> None:
@@ -92,16 +92,6 @@ class ListingReader:
         found = self._all("look for cancellations", rows.ASKED_TO_END, (json.dumps(numbers),))
         return [row[0] for row in found]
 
-    def get(self, exec_id: str) -> ExecutionRecord:
-        found = self._all("read an execution", rows.GET_EXECUTION, (exec_id,))
-        if not found:
-            raise not_found(exec_id)
-        return rows.read_execution(found[0])
-
-    def find(self, flow_name: str, idempotency_key: str) -> ExecutionRecord | None:
-        found = self._all("find an execution", rows.FIND_EXECUTION, (flow_name, idempotency_key))
-        return rows.read_execution(found[0]) if found else None
-
     def entries(self, exec_id: str, after: int, prefix: str | None) -> list[Entry]:
         with self._reading("read entries") as connection:
             found = connection.execute("SELECT no FROM executions WHERE exec_id = ?", (exec_id,)).fetchone()
@@ -119,13 +109,6 @@ class ListingReader:
             if found is None:
                 raise not_found(exec_id)
             return sql_waits.listed(connection.execute, found[0], exec_id, open_only=open_only)
-
-    def find_cached(self, cache_key: bytes) -> Payload | None:
-        found = self._all("look up a cached result", rows.FIND_CACHED, (cache_key,))
-        if not found:
-            return None
-        codec, digest, size, ref, data = found[0]
-        return Payload(codec, digest, size, data, ref)
 
     def tallies(self, query: TallyQuery, alive: Alive) -> Sequence[Tally]:
         status = f"CASE WHEN status = 'running' AND {_GONE} THEN 'interrupted' ELSE status END"
