@@ -204,6 +204,28 @@ def _restart(data: Path) -> None:
     subprocess.run([*command, "-o", options.replace('"', "'"), "restart"], check=True, preexec_fn=as_owner, timeout=60)
 
 
+def test_whoever_waits_is_told_and_does_not_ask_all_the_time(
+    journal_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from kitaru.journal.postgres import PostgresJournal
+
+    asked: list[float] = []
+    real = PostgresJournal.version
+    handle = asks.run()
+    client = KitaruClient()
+    while not client.executions.pending_waits(handle.exec_id):
+        time.sleep(0.01)
+    time.sleep(0.5)  # the listener is there
+    monkeypatch.setattr(PostgresJournal, "version", lambda self: asked.append(time.monotonic()) or real(self))  # type: ignore[func-returns-value]
+    time.sleep(2.0)
+    assert len(asked) <= 4, "nothing happens: it is asked now and then"
+    answer = [str(Path(sys.executable).with_name("kitaru")), "executions", "input", handle.exec_id, "--value", '"yes"']
+    subprocess.run(answer, check=True, capture_output=True, cwd=tmp_path)
+    answered = time.monotonic()
+    assert handle.wait(timeout=20) == "yes"
+    assert time.monotonic() - answered < 0.5, "it was told"
+
+
 def test_what_cannot_be_stored_fails_its_caller_alone(journal_url: str) -> None:
     journal = open_journal(journal_url, "full")
     lease = started(journal)

@@ -65,6 +65,13 @@ class MemoryJournal(MemoryRetention):
         return self.url
 
     @property
+    def polling_seconds(self) -> float:
+        return 0.0
+
+    def heard(self) -> int:
+        return 0
+
+    @property
     def durability(self) -> Durability:
         return self._durability
 

@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from kitaru.journal import sql_rows as rows
 from kitaru.journal import transitions
 from kitaru.journal.addresses import without_secrets
+from kitaru.journal.postgres_listen import CHANNEL, Listener
 from kitaru.journal.postgres_open import TRANSLATED, Connection, connect, migrate, refusal, translate, translated
 from kitaru.journal.postgres_reads import PostgresReader
 from kitaru.journal.postgres_sql import APPEND, WRITE_LOCK, statement, values
@@ -21,6 +22,8 @@ from kitaru.journal.records import Entry, Lease
 from kitaru.journal.sql_journal import SqlJournal, keep_from_forks
 
 _BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+_COMMIT_AND_TELL = f"NOTIFY {CHANNEL}; COMMIT"
+_POLLING_SECONDS = 1.0
 _BEGIN_DURABLY = f"{_BEGIN}; SET LOCAL synchronous_commit = on"
 
 
@@ -54,6 +57,9 @@ class PostgresJournal(SqlJournal):
         self._offset = 0  # microseconds by which the database's clock is ahead of this machine's
         self._now = now or (lambda: time.time_ns() // 1000 + self._offset)
         self._rowcount = 0
+        self._listener = Listener(
+            lambda: connect(url, durability, "listen to the journal"), lambda: self._connection.info.backend_pid
+        )
         self._connection = self._connect("open the journal")
         try:
             migrate(self._connection, url)
@@ -70,6 +76,13 @@ class PostgresJournal(SqlJournal):
     @property
     def address(self) -> str:
         return self._address
+
+    @property
+    def polling_seconds(self) -> float:
+        return _POLLING_SECONDS
+
+    def heard(self) -> int:
+        return self._listener.heard()
 
     def _connect(self, doing: str) -> Connection:
         made = connect(self._address, self._durability, doing)
@@ -123,6 +136,7 @@ class PostgresJournal(SqlJournal):
             if self._closed or self._forked:
                 return
             self._closed = True
+            self._listener.close()
             self._reader.close()
             self._connection.close()
 
@@ -130,22 +144,23 @@ class PostgresJournal(SqlJournal):
 
     @contextmanager
     def _write(self, doing: str, *, durable: bool = False) -> Iterator[None]:
-        with self._writing, self._begun(doing, _BEGIN_DURABLY if durable and self._durability != "full" else _BEGIN):
+        begin = _BEGIN_DURABLY if durable and self._durability != "full" else _BEGIN
+        with self._writing, self._begun(doing, begin, _COMMIT_AND_TELL):
             yield
 
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[None]:
-        with self._begun(doing, "BEGIN"):
+        with self._begun(doing, "BEGIN", "COMMIT"):
             yield
 
     @contextmanager
-    def _begun(self, doing: str, begin: str) -> Iterator[None]:
+    def _begun(self, doing: str, begin: str, commit: str) -> Iterator[None]:
         connection = self._connected(doing)
         with translated(self._address, doing):
             try:
                 connection.execute(begin)
                 yield
-                connection.execute("COMMIT")
+                connection.execute(commit)
             except BaseException:
                 if self._in_transaction():
                     try:

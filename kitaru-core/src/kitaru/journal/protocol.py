@@ -269,6 +269,17 @@ class Journal(Protocol):
         This journal's own appends need not change it; its other writes do.
         """
 
+    @property
+    def polling_seconds(self) -> float:
+        """How often those who wait for somebody else's writes may ask :meth:`version`; 0: with every tick of theirs.
+
+        Where it is above 0, :meth:`heard` tells them in between.
+        """
+
+    def heard(self) -> int:
+        """A number that changes soon after another process has committed anything but entries. Costs nothing, promises
+        nothing: always 0 where nobody tells this process."""
+
     def info(self) -> dict[str, Any]:
         """For ``kitaru doctor``: at least url, kind, durability, schema_version, sound (bool) and notes (list of
         str)."""

@@ -60,6 +60,13 @@ class SqliteJournal(SqlJournal):
     def address(self) -> str:
         return self.url
 
+    @property
+    def polling_seconds(self) -> float:
+        return 0.0
+
+    def heard(self) -> int:
+        return 0
+
     # -- the hot path -------------------------------------------------------------------------------------------
 
     def _append_one(self, lease: Lease, entry: Entry) -> None:

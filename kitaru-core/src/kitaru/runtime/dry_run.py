@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kitaru.runtime.inputs import Difference
     from kitaru.runtime.specs import FlowSpec
 
-_READS = frozenset(("url", "durability", "get", "find", "entries", "list", "info", "waits"))
+_READS = frozenset(("url", "durability", "get", "find", "entries", "list", "info", "waits", "heard", "polling_seconds"))
 Verdict = Literal["continues", "completes", "diverges", "fails", "unloadable"]
 
 _CENTURY_MICROSECONDS = 100 * 365 * 86_400 * 1_000_000

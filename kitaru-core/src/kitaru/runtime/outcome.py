@@ -85,12 +85,16 @@ def wait_end(
         # One that was let go of may have been continued by another process meanwhile.
         if run.status not in ("lost", "waiting"):
             return None
-    version = None
+    journal = kernel.journal
+    version = heard = None
+    look_at = 0.0
     while True:
-        seen = kernel.journal.version()
-        if seen != version:
-            version = seen
-            record = kernel.journal.get(exec_id)
+        if time.monotonic() >= look_at or journal.heard() != heard:
+            heard, look_at = journal.heard(), time.monotonic() + journal.polling_seconds
+            seen = journal.version()
+            if seen != version:
+                version = seen
+                record = journal.get(exec_id)
         record, status = looked_at(kernel, record)
         if status.finished or status is ExecutionStatus.INTERRUPTED:
             return record

@@ -34,6 +34,7 @@ class Ticker:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._version = -1
+        self._heard = 0
         self._next_renewal = 0.0
         self._next_poll = 0.0
 
@@ -65,10 +66,13 @@ class Ticker:
                 for run in runs:
                     busy = self._tend(run) or busy
                 now = self._kernel.clock.elapsed()
-                if now >= self._next_poll:
+                heard = self._kernel.journal.heard()
+                if now >= self._next_poll or heard != self._heard:
+                    self._heard = heard
                     # Somebody may be about to read an answer aloud: an open wait is looked at with every tick.
                     asked = any(hold.wait is not None or hold.child for run in runs for hold in run.holds)
-                    self._next_poll = now if asked else now + _IDLE_TICK_SECONDS
+                    pause = max(0.0 if asked else _IDLE_TICK_SECONDS, self._kernel.journal.polling_seconds)
+                    self._next_poll = now + pause
                     self._poll(runs)
                 if now >= self._next_renewal:
                     self._next_renewal = now + self._kernel.lease_seconds / 3
