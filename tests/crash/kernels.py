@@ -14,18 +14,33 @@ from kitaru.handles import FlowHandle
 from kitaru.journal.codec import Codec
 from kitaru.journal.protocol import Durability, Journal
 from kitaru.journal.records import Payload
-from kitaru.journal.sqlite import SqliteJournal
 from kitaru.runtime.kernel import Kernel
-from kitaru.stack import assembly
+from kitaru.stack import assembly, journals
 from kitaru_local.artifact_store import LocalArtifactStore
 from kitaru_local.config import LocalArtifactStoreConfig
+
+#: Names a PostgreSQL server: every store of the battery is then a database of its own on it.
+SERVER = "KITARU_TEST_CRASH_SERVER"
+
+
+def address(directory: Path) -> str:
+    """The address of the journal of the store in ``directory``, which is made when it is first asked for."""
+    server = os.environ.get(SERVER)
+    if server is None:
+        return f"sqlite:///{directory}/kitaru.db"
+    kept = directory / "journal-address"
+    if not kept.exists():
+        from tests.emulators.postgres import new_database
+
+        kept.write_text(new_database(server))
+    return kept.read_text()
 
 
 def settings(directory: Path, *, durability: Durability = "process", lease_seconds: float = 30.0) -> dict[str, str]:
     """The environment in which everything lives in ``directory``."""
     return {
         "KITARU_CONFIG_PATH": str(directory),
-        "KITARU_JOURNAL_URL": f"sqlite:///{directory}/kitaru.db",
+        "KITARU_JOURNAL_URL": address(directory),
         "KITARU_DURABILITY": durability,
         "KITARU_LEASE_SECONDS": str(lease_seconds),
     }
@@ -61,7 +76,7 @@ def resume(exec_id: str) -> FlowHandle:
 
 def open_journal(directory: Path) -> Journal:
     """The journal alone, for looking at it."""
-    return SqliteJournal(str(directory / "kitaru.db"), durability="process")
+    return journals.open_journal(address(directory), "process")
 
 
 def decode(directory: Path, payload: Payload) -> Any:

@@ -114,6 +114,9 @@ class Owners:
 
     def written(self, fence: int = 1) -> list[tuple[object, ...]]:
         """What the owner with this fencing token wrote (the first one has 1), read past the journal's own reader."""
+        address = kernels.address(self.directory)
+        if address.startswith("postgres"):
+            return _asked(address, "SELECT * FROM kitaru.entries WHERE fence = %s ORDER BY seq", fence)
         connection = apsw.Connection(str(self.directory / "kitaru.db"))
         connection.set_busy_timeout(5_000)
         found = connection.execute("SELECT * FROM entries WHERE fence = ? ORDER BY seq", (fence,)).fetchall()
@@ -122,6 +125,10 @@ class Owners:
 
     def locked(self) -> bool:
         """Whether somebody is inside a write transaction, and stays there."""
+        address = kernels.address(self.directory)
+        if address.startswith("postgres"):
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'"
+            return bool(_asked(address, f"{waiting} AND datname = current_database() AND %s = 0", 0)[0][0])
         connection = apsw.Connection(str(self.directory / "kitaru.db"))
         connection.set_busy_timeout(200)
         try:
@@ -162,6 +169,13 @@ class Owners:
         owner = journal.get(exec_id).owner
         journal.close()
         return owner is not None and owner.host == "b"
+
+
+def _asked(address: str, statement: str, value: int) -> list[tuple[object, ...]]:
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        return connection.execute(statement, (value,)).fetchall()  # type: ignore[call-overload]
 
 
 def stop_at_random(forks: Forks, directory: Path, seed: int) -> bool:
