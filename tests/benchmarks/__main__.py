@@ -15,12 +15,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import answering, commits, concurrency, resuming, starting
+from tests.benchmarks import answering, commits, concurrency, resuming, sharing, starting
 from tests.benchmarks.measure import Row, table
 
 FIGURES: dict[str, Callable[[], Iterator[Row]]] = {
     "sequential-full": functools.partial(commits.sequential, "full"),
     "sequential-process": functools.partial(commits.sequential, "process"),
+    "postgres": sharing.sequential,
     "one-checkpoint-flow": commits.one_checkpoint_flow,
     "concurrent": concurrency.concurrent,
     "reused": resuming.reused,
