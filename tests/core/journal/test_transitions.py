@@ -80,7 +80,7 @@ def test_public_status():
 def test_letting_go_always_makes_a_new_token():
     for let_go in (
         lambda record: transitions.released(record),
-        lambda record: transitions.suspended(record, None),
+        lambda record: transitions.suspended(record, None, 1),
         lambda record: transitions.cancelled(record, dead, 1),
         lambda record: transitions.ended(record, "failed", ended_at=1, result=None, failure=None, status_reason=None),
     ):

@@ -189,9 +189,13 @@ class MemoryJournal(MemoryRetention):
             if transitions.is_end_of(record, lease, "waiting", wake_at):
                 return due
             self._check(lease)
-            transitions.suspended(record, self._now() if due else wake_at)
+            now = self._now()
+            ended = transitions.suspended(record, now if due else wake_at, now)
             self._insert(lease, entries)
             self._rows[lease.no - 1] = record
+            if ended:
+                self._wake(record.parent_exec_id, now)
+                return False
             return due
 
     def _due_at_once(

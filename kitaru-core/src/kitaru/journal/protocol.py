@@ -152,6 +152,9 @@ class Journal(Protocol):
         What it waits for is looked at in the same transaction: when one of ``waits`` (ids) is not open any more, or one
         of ``children`` (execution ids) is not waiting any more, it is due at once, and the answer is True. ``wake_at``
         is brought forward to that of the first child that is due.
+
+        One whose cancellation was requested meanwhile is cancelled instead, and what is suspended on it due: its owner
+        does not look for requests any more.
         """
 
     def open_wait(self, lease: Lease, wait: WaitRecord, entries: Sequence[Entry] = ()) -> WaitRecord:

@@ -299,9 +299,13 @@ class SqlJournal(SqlRetention):
             due, wake_at = sql_waits.due_at_once(execute, lease.no, waits, children, wake_at)
             record = self._state(lease, "waiting", wake_at)
             if record is not None:
-                transitions.suspended(record, self._now() if due else wake_at)
+                now = self._now()
+                ended = transitions.suspended(record, now if due else wake_at, now)
                 self._insert(lease, entries)
                 execute(rows.SET_STATE, rows.state_row(lease.no, record))
+                if ended:
+                    sql_waits.wake(execute, lease.exec_id, now)
+                    return False
             return due
 
     def open_wait(self, lease: Lease, wait: WaitRecord, entries: Sequence[Entry] = ()) -> WaitRecord:

@@ -28,6 +28,8 @@ Alive = Callable[[Owner], bool | None]
 #: Stored statuses that end an execution.
 FINISHED = frozenset(("completed", "failed", "cancelled"))
 
+_CANCELLED_WAITING = "cancelled as it began to wait"
+
 #: What a stored status may be followed by.
 FOLLOWING: dict[str, frozenset[str]] = {
     "pending": frozenset(("running", "cancelled")),
@@ -126,11 +128,18 @@ def ended(
     _let_go(record)
 
 
-def suspended(record: ExecutionRecord, wake_at: int | None) -> None:
-    """The owner lets go of an execution that waits for something."""
+def suspended(record: ExecutionRecord, wake_at: int | None, now: int) -> bool:
+    """The owner lets go of an execution that waits for something. True where its end was asked for in this very moment:
+    it is cancelled then, since nobody is left to do it."""
+    if record.cancel_requested:
+        _move(record, "cancelled")
+        record.ended_at, record.status_reason, record.wake_at = now, _CANCELLED_WAITING, None
+        _let_go(record)
+        return True
     _move(record, "waiting")
     record.wake_at = wake_at
     _let_go(record)
+    return False
 
 
 def released(record: ExecutionRecord) -> None:
@@ -230,6 +239,8 @@ def is_end_of(record: ExecutionRecord, lease: Lease, status: str, moment: int | 
     """Whether ``record`` already shows the end (or suspension) that the holder of ``lease`` wants to write: it is
     being sent again after a failure whose end was unknown. ``moment`` is its ``ended_at`` or ``wake_at``."""
     found = record.wake_at if status == "waiting" else record.ended_at
+    if status == "waiting" and record.status == "cancelled":  # see :func:`suspended`
+        return record.fence == lease.fence + 1 and record.status_reason == _CANCELLED_WAITING
     return record.fence == lease.fence + 1 and record.status == status and found == moment and record.owner is None
 
 

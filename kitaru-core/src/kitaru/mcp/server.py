@@ -131,6 +131,7 @@ def _serve_http(settings: Settings) -> None:
     app = _Authenticated(build(settings).streamable_http_app(host="127.0.0.1"), token)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_level="warning"))
     socket = server.config.bind_socket()
+    socket.listen(128)  # from the moment its address is told
     port = socket.getsockname()[1]
     name = environment.KITARU_MCP_TOKEN_ENV
     shown = f"the one in {name}" if os.environ.get(name) else token

@@ -202,6 +202,18 @@ class WaitContract:
         assert journal.suspend(parent, wake_at=None, children=[child_id]) is True
         assert journal.get(parent.exec_id).wake_at is not None
 
+    def test_a_cancellation_that_meets_a_suspension_is_not_lost(self, journal: Journal) -> None:
+        parent = started(journal)
+        lease = started(journal, parent_exec_id=parent.exec_id)
+        journal.suspend(parent, wake_at=None, children=[lease.exec_id])
+        assert journal.request_cancel(lease.exec_id, living).cancel_requested
+        for _ in range(2):  # sent again, too
+            assert journal.suspend(lease, wake_at=None, entries=[an_entry("a#1")]) is False
+        stored = journal.get(lease.exec_id)
+        assert (stored.status, stored.owner, stored.cancel_requested) == ("cancelled", None, False)
+        assert stored.ended_at is not None and len(journal.entries(lease.exec_id)) == 1
+        assert journal.get(parent.exec_id).wake_at is not None, "who waits for it is due"
+
     def test_a_cancellation_says_its_reason(self, journal: Journal) -> None:
         exec_id = with_status(journal, "waiting")
         record = journal.request_cancel(exec_id, living, "wait `x` was aborted")
