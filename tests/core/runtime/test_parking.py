@@ -182,6 +182,7 @@ def test_the_last_loss_counts_by_what_that_owner_did(kernel: Kernel, tmp_path: P
     process = start("asks", tmp_path)
     until((tmp_path / "started").exists)
     exec_id = (tmp_path / "started").read_text()
+    until(lambda: kernel.journal.entries(exec_id))  # what is put in below looks like one of these
     process.kill()
     process.wait(60)
     lease = kernel.journal.claim(exec_id, _ghost(kernel), 3600.0, ("interrupted",), kernel.alive).lease
