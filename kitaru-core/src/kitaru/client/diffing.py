@@ -35,9 +35,7 @@ def diff(kernel: Kernel, first: Execution, second: Execution) -> ExecutionDiff:
         first=_side(first),
         second=_side(second),
         same_flow=first.flow_name == second.flow_name,
-        inputs=[
-            models.CheckDifference(argument=one.argument, recorded=one.recorded, now=one.now) for one in differences
-        ],
+        inputs=_differences(differences),
         results_differ=_digest(records[0].result) != _digest(records[1].result),
         first_result=results[0],
         second_result=results[1],

@@ -12,7 +12,7 @@ from kitaru.config.model_registry import resolve_model_selection
 from kitaru.errors import KitaruRuntimeError
 from kitaru.model_calls import asking, spending
 from kitaru.model_calls.asking import ModelRequest
-from kitaru.model_calls.conversation import Conversation, converse, drive, drive_async, misfit, parsed
+from kitaru.model_calls.conversation import Conversation, converse, drive, drive_async, fitted
 from kitaru.model_calls.recording import Kept
 from kitaru.model_calls.replies import ModelReply, ProviderAnswer
 from kitaru.model_calls.selection import ENVIRONMENT, route
@@ -179,7 +179,7 @@ def _mocked(request: ModelRequest, kept: Kept, text: str, listener: Callable[[st
         return ModelReply(text)
     if request.response_format is None:
         return text
-    problem = misfit(request, text)
+    value, problem = fitted(request, text)
     if problem is not None:
         raise KitaruRuntimeError(f"{_MOCK} does not fit {request.response_format.__name__}: {problem}.")
-    return parsed(request, text)
+    return value

@@ -151,9 +151,9 @@ def converse(request: ModelRequest, route: Route, kept: Kept, listener: Listener
     kept.response = text
     if request.response_format is None:
         return text
-    problem = misfit(request, text)
+    value, problem = fitted(request, text)
     if problem is None:
-        return parsed(request, text)
+        return value
     kept.repaired = True
     repair = {
         "role": "user",
@@ -162,13 +162,13 @@ def converse(request: ModelRequest, route: Route, kept: Kept, listener: Listener
     again = [*arguments["messages"], {"role": "assistant", "content": text}, repair]
     answer = yield from _asked(request, route, {**arguments, "messages": again}, kept, listener)
     text = kept.response = _text_of(answer, route)
-    problem = misfit(request, text)
+    value, problem = fitted(request, text)
     if problem is not None:
         raise KitaruRuntimeError(
             f"the answer of `{route.provider}/{route.model}` does not fit {request.response_format.__name__}, also "
             f"after it was asked to repair it: {problem}. The artifact `{kept.name}_response` holds it."
         )
-    return parsed(request, text)
+    return value
 
 
 def _asked(
@@ -256,22 +256,16 @@ def _nothing(answer: ProviderAnswer, route: Route) -> KitaruRuntimeError:
     )
 
 
-def parsed(request: ModelRequest, text: str) -> Any:
-    """The answer in the form that was asked for, which it has."""
-    assert request.response_format is not None
-    return request.response_format.model_validate_json(_without_fence(text))
-
-
-def misfit(request: ModelRequest, text: str) -> str | None:
-    """Why an answer does not have the form that was asked for; None: it has."""
+def fitted(request: ModelRequest, text: str) -> tuple[Any, str | None]:
+    """An answer in the form that was asked for; or None, and why it does not have that form."""
     from pydantic import ValidationError
 
+    assert request.response_format is not None
     try:
-        parsed(request, text)
+        return request.response_format.model_validate_json(_without_fence(text)), None
     except ValidationError as error:
         told = [f"{'.'.join(map(str, one['loc'])) or 'the answer'}: {one['msg']}" for one in error.errors()[:5]]
-        return "; ".join(told)
-    return None
+        return None, "; ".join(told)
 
 
 def _without_fence(text: str) -> str:
